@@ -1,0 +1,45 @@
+"""The command line; each command is a module of its own, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from hema_stream import __version__
+from hema_stream.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "analyze": "Analyse smear images and write a report for each.",
+    "evaluate": "Score the product's own stages on labelled pictures.",
+    "train": "Train a model from labelled smears.",
+    "models": "Show the models' cards.",
+    "doctor": "Say what this machine has, what is missing, and what mends it.",
+    "launch": "Run any pipeline from a line of text.",
+    "inspect": "List the stages, or show one.",
+    "graph": "Draw a pipeline.",
+}
+
+group = click.version_option(__version__, prog_name="hema-stream")(
+    LazyGroup(
+        "hema-stream",
+        help="Find, classify and count every cell on a stained blood smear while the slide is still running.",
+        commands={name: f"hema_stream.cli.{name}:command" for name in COMMANDS},
+        short=COMMANDS,
+    )
+)
+
+
+def main() -> None:
+    """Run the command line; errors of ours are one clear line, not a traceback."""
+    from hema_stream.core.errors import ConfigError, HemaError
+    from hema_stream.flow.errors import FlowError, PropertyError
+
+    try:
+        group(prog_name="hema-stream")
+    except (ConfigError, PropertyError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except (HemaError, FlowError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(4)

@@ -1,0 +1,105 @@
+"""``hema-stream evaluate classify``: one labelled cell a picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hema_stream.cli.evaluate.options import FILE, FOLDER, OUTPUT, pipeline_options
+from hema_stream.core.slide import InputImage
+
+CROPS = {"rbc": (13.0, 72), "wbc": (24.0, 144)}
+PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+
+
+@click.command("classify")
+@click.option("--stream", type=click.Choice(["rbc", "wbc"]), required=True, help="Which classifier.")
+@click.option("--labels", type=FILE, help="CSV with columns path (relative to it), class, mpp, split.")
+@click.option("--split", help="Only rows of this split.")
+@click.option("--source", "sources", multiple=True, help="Only rows of this source; may be repeated.")
+@click.option("--images", type=FOLDER, help="Folder of pictures, instead of --labels.")
+@click.option("--out", type=OUTPUT, required=True, help="CSV of predictions.")
+@pipeline_options
+def command(
+    stream: str,
+    labels: Path | None,
+    split: str | None,
+    sources: tuple[str, ...],
+    images: Path | None,
+    out: Path,
+    profile: str,
+    settings: tuple[str, ...],
+    mpp: float | None,
+) -> None:
+    """Classify the central cell of every picture, cropped as the pipeline crops."""
+    from hema_stream.cli.evaluate.collected import collect
+    from hema_stream.core.taxonomy import load_taxonomy
+
+    if (labels is None) == (images is None):
+        raise click.UsageError("give either --labels or --images")
+    rows = _labelled(labels, split, sources) if labels else _pictures(images)
+    inputs = [InputImage(str(n), row["file"], mpp or _scale(row.get("mpp"))) for n, row in enumerate(rows)]
+    side_um, pixels = CROPS[stream]
+    crop = (f"central.stream={stream}", f"central.side_um={side_um}", f"central.side_px={pixels}")
+    collected = collect("central", inputs, profile, (*crop, f"classify.stream={stream}", *settings))
+    names = load_taxonomy(stream).names
+    answers = [_answer(rows[n], collected.items.get(str(n), ()), names) for n in range(len(rows))]
+    for id_, reason in collected.failed.items():
+        click.echo(f"no result: {rows[int(id_)]['path']}: {reason}", err=True)
+    with out.open("w", newline="", encoding="utf-8") as handle:
+        columns = ["path", "predicted", "confidence", "unknown", "found", "kind", "scale_source", *names]
+        writer = csv.DictWriter(handle, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(answers)
+    for line in _summary(stream, rows, answers):
+        click.echo(line)
+
+
+def _labelled(labels: Path, split: str | None, sources: Sequence[str]) -> list[dict[str, Any]]:
+    with labels.open(newline="", encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if not split or row["split"] == split]
+    rows = [row for row in rows if not sources or row.get("source") in sources]
+    return [{**row, "file": labels.parent / row["path"]} for row in rows]
+
+
+def _pictures(folder: Path | None) -> list[dict[str, Any]]:
+    assert folder is not None
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    return [{"path": str(path.relative_to(folder)), "file": path} for path in files]
+
+
+def _scale(text: str | None) -> float | None:
+    return float(text) if text else None
+
+
+def _answer(row: dict[str, Any], items: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
+    from hema_stream.core.crops import Labels
+
+    answer: dict[str, Any] = {"path": row["path"], "predicted": "", "confidence": 0, "unknown": 1, "found": 0}
+    for item in items:
+        if isinstance(item, Labels):
+            answer |= {
+                "predicted": names[item.best[0]],
+                "confidence": f"{item.confidence[0]:.5f}",
+                "unknown": int(item.unknown[0]),
+                **{name: f"{p:.5f}" for name, p in zip(names, item.probabilities[0], strict=True)},
+            }
+        elif hasattr(item, "found"):
+            answer |= {"found": int(item.found), "kind": item.kind, "scale_source": item.scale_source}
+    return answer
+
+
+def _summary(stream: str, rows: Sequence[dict[str, Any]], answers: Sequence[dict[str, Any]]) -> Iterator[str]:
+    total = max(len(answers), 1)
+    found = [a for a in answers if a["found"]]
+    elsewhere = sum(a.get("kind") != stream for a in found)
+    yield f"{len(answers)} pictures; a cell found at the middle of {len(found)} ({len(found) / total:.1%})"
+    yield f"the segmenter would have routed {elsewhere} of them elsewhere ({elsewhere / max(len(found), 1):.1%})"
+    if rows and rows[0].get("class"):
+        from hema_models.evaluation.classification import summarise
+
+        yield from summarise(stream, rows, answers)

@@ -1,0 +1,1 @@
+"""What the counts mean to a laboratory: differential, morphology, flags."""

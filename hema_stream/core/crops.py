@@ -1,0 +1,89 @@
+"""Crops for the classifiers, and the labels that come back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Square pictures of N cells of one stream.
+
+    Attributes:
+        stream: ``rbc`` or ``wbc``.
+        pixels: (N, S, S, 3) uint8 RGB, of a fixed physical side.
+        keys: (N, 2) int32 tile and index.
+    """
+
+    stream: str
+    pixels: NDArray[np.uint8]
+    keys: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """Count the crops."""
+        return len(self.keys)
+
+    def __getitem__(self, rows: slice) -> Crops:
+        """Slice by rows, without a copy."""
+        return Crops(self.stream, self.pixels[rows], self.keys[rows])
+
+    @property
+    def rows(self) -> int:
+        """Crops, as the runtime counts them."""
+        return len(self.keys)
+
+    @property
+    def units(self) -> NDArray[np.int32]:
+        """What is lost when this is lost: the cells' keys."""
+        return self.keys
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it holds in a queue."""
+        return int(self.pixels.nbytes + self.keys.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What a classifier said of N cells.
+
+    Attributes:
+        stream: ``rbc`` or ``wbc``.
+        keys: (N, 2) int32 tile and index.
+        probabilities: (N, C) float32, calibrated, in the taxonomy's order; rows sum to 1.
+        best: (N,) int16 class of the best leaf under the best parent.
+        unknown: (N,) bool, whether the confidence is under the class's threshold.
+    """
+
+    stream: str
+    keys: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+    best: NDArray[np.int16]
+    unknown: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Count the labels."""
+        return len(self.keys)
+
+    @property
+    def rows(self) -> int:
+        """Labels, as the runtime counts them."""
+        return len(self.keys)
+
+    @property
+    def units(self) -> NDArray[np.int32]:
+        """The cells' keys."""
+        return self.keys
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it holds in a queue."""
+        return int(self.keys.nbytes + self.probabilities.nbytes + self.best.nbytes + self.unknown.nbytes)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """(N,) probability of the named class."""
+        return self.probabilities[np.arange(len(self.best)), self.best]

@@ -1,0 +1,85 @@
+"""Classes of a stream, their parents, colours and thresholds; read from configs/taxonomies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hema_stream.core.configs import load_config
+
+
+@dataclass(frozen=True)
+class CellClass:
+    """One class.
+
+    Attributes:
+        name: stable identifier.
+        title: what a person reads.
+        colour: (r, g, b) of contours and legends.
+        parent: the group whose summed probability decides first; its own name where it has none.
+        abnormal: whether the overlay marks it.
+        threshold: calibrated confidence under which a cell is unknown.
+    """
+
+    name: str
+    title: str
+    colour: tuple[int, int, int]
+    parent: str
+    abnormal: bool
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """The ordered classes of one stream."""
+
+    stream: str
+    classes: tuple[CellClass, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names in order."""
+        return tuple(c.name for c in self.classes)
+
+    def index(self, name: str) -> int:
+        """Position of a class; ValueError where there is none of that name."""
+        return self.names.index(name)
+
+    def best(self, probabilities: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Choose the best leaf of the parent with the largest sum, (N, C) to (N,)."""
+        parents = sorted({c.parent for c in self.classes})
+        member = np.array([[c.parent == p for c in self.classes] for p in parents], np.float32)
+        winner = (probabilities @ member.T).argmax(axis=1)
+        inside = np.where(member[winner] > 0, probabilities, -1.0)
+        return inside.argmax(axis=1).astype(np.int16)
+
+    def unknown(self, probabilities: NDArray[np.float32], best: NDArray[np.int16]) -> NDArray[np.bool_]:
+        """Whether the summed probability of the winner's parent lies under the winner's threshold, (N,) bool."""
+        parents = [c.parent for c in self.classes]
+        sibling = np.array([[a == b for b in parents] for a in parents], np.float32)
+        confidence = (probabilities * sibling[best]).sum(axis=1)
+        thresholds = np.array([c.threshold for c in self.classes], np.float32)
+        return np.asarray(confidence < thresholds[best])
+
+
+@cache
+def load_taxonomy(stream: str) -> Taxonomy:
+    """Read ``taxonomies/<stream>.yaml``."""
+    entries = load_config(f"taxonomies/{stream}.yaml")["classes"]
+    return Taxonomy(
+        stream,
+        tuple(
+            CellClass(
+                name=e["name"],
+                title=e.get("title", e["name"].replace("_", " ")),
+                colour=tuple(bytes.fromhex(e["colour"].lstrip("#"))),
+                parent=e.get("parent", e["name"]),
+                abnormal=bool(e.get("abnormal", False)),
+                threshold=float(e.get("threshold", 0.5)),
+            )
+            for e in entries
+        ),
+    )

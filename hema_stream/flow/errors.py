@@ -1,0 +1,76 @@
+"""Errors of the runtime; each says what, where and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class FlowError(Exception):
+    """Base of the runtime's errors."""
+
+    code = "flow"
+
+
+class NegotiationError(FlowError):
+    """Two pads cannot agree on caps, or a stage cannot take a slide's."""
+
+    code = "negotiation"
+
+
+class PropertyError(FlowError):
+    """A property that does not exist or a value that it does not take."""
+
+    code = "property"
+
+
+class PipelineError(FlowError):
+    """A pipeline that cannot be built or has failed as a whole."""
+
+    code = "pipeline"
+
+
+class LedgerError(FlowError):
+    """A unit that ended twice or never."""
+
+    code = "ledger"
+
+
+class WorkerDied(FlowError):
+    """A worker process ended on its own."""
+
+    code = "worker_died"
+
+
+class DeadlineExceeded(FlowError):
+    """A call that took longer than its stage allows."""
+
+    code = "timeout"
+
+
+class LaunchSyntaxError(FlowError):
+    """A launch text that does not parse; says line, column, what was found and what was expected."""
+
+    code = "launch_syntax"
+
+    def __init__(self, message: str, line: int, column: int) -> None:
+        self.line, self.column = line, column
+        super().__init__(f"line {line}, column {column}: {message}")
+
+
+class StageError(FlowError):
+    """A failure within a stage.
+
+    Attributes:
+        stage: name of the stage; slide: stream it concerns, or None; units: what was being worked on.
+        cause: the exception that was raised.
+    """
+
+    def __init__(self, stage: str, slide: str | None, units: Any, cause: BaseException) -> None:
+        self.stage, self.slide, self.units, self.cause = stage, slide, units, cause
+        self.code = str(getattr(cause, "code", type(cause).__name__))
+        super().__init__(stage, slide, units, cause)
+
+    def __str__(self) -> str:
+        where = f"stage {self.stage}" + (f", slide {self.slide}" if self.slide else "")
+        units = list(self.units)[:4] if len(self.units) else []
+        return f"{where}{f', units {units}' if units else ''}: {self.cause or type(self.cause).__name__}"

@@ -1,0 +1,445 @@
+"""Drives one stage: takes events in turn, keeps each slide's order, applies the error policy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from hema_stream.flow.caps import ANY, Caps
+from hema_stream.flow.errors import DeadlineExceeded, NegotiationError, PipelineError, StageError
+from hema_stream.flow.events import Batch, Buffer, CapsEvent, Eos, Event, Gap, GapEvent, StreamStart
+from hema_stream.flow.executors import Executor, LoopExecutor, ProcessExecutor, ThreadExecutor
+from hema_stream.flow.invoke import Outputs, outputs_of
+from hema_stream.flow.link import Link
+from hema_stream.flow.payload import units_of
+from hema_stream.flow.policy import Verdict
+from hema_stream.flow.stage import Sink, Stage
+from hema_stream.flow.statistics import CallTimer
+
+if TYPE_CHECKING:
+    from hema_stream.flow.pipeline import Pipeline
+
+TURN = 64
+
+
+@dataclass(eq=False)
+class Job:
+    """One event of a slide being worked on; outputs leave in the order of the jobs."""
+
+    event: Event
+    pad: str
+    outputs: Outputs = field(default_factory=Outputs)
+    done: bool = False
+
+
+@dataclass(eq=False)
+class SlideRun:
+    """A slide within one stage."""
+
+    started: bool = False
+    negotiated: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    jobs: deque[Job] = field(default_factory=deque)
+    emitting: asyncio.Task[None] | None = None
+    gated: bool = False
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    in_flight: int = 0
+
+
+class Runner:
+    """One stage in a running pipeline."""
+
+    def __init__(self, stage: Stage, pipeline: Pipeline) -> None:
+        self.stage, self.pipeline = stage, pipeline
+        self.inbound: dict[str, Link] = {}
+        self.outbound: dict[str, Link] = {}
+        self.slides: dict[str, SlideRun] = {}
+        self.timer = CallTimer()
+        self.executor: Executor = _executor(stage)
+        self.busy = 0
+        self._blocked: set[str] = set()
+        self._wake = asyncio.Event()
+        self._turn: deque[str] = deque()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._inline = isinstance(self.executor, LoopExecutor)
+        self._async = isinstance(stage, Sink) and type(stage).consume is not Sink.consume
+
+    def wake(self) -> None:
+        """Say that there may be something to do."""
+        self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued here and nothing worked on."""
+        return not self.busy and not any(map(len, self.inbound.values())) and not any(r.jobs for r in self.slides.values())
+
+    async def run(self) -> None:
+        """Take events until cancelled."""
+        self._turn.extend(self.inbound)
+        while True:
+            for _ in range(TURN):
+                taken = self._take()
+                if taken is None:
+                    break
+                self._accept(*taken)
+            else:
+                await asyncio.sleep(0)
+                continue
+            self._wake.clear()
+            if self.idle:
+                self.pipeline.note_idle()
+            await self._wake.wait()
+
+    def _take(self) -> tuple[str, Event] | None:
+        free = self._inline or self.busy < self.executor.workers
+        for _ in range(len(self._turn)):
+            pad = self._turn[0]
+            self._turn.rotate(-1)
+            event = self.inbound[pad].pop(self._blocked, free)
+            if event is not None:
+                return pad, event
+        return None
+
+    def _accept(self, pad: str, event: Event) -> None:
+        for hook in self.pipeline.traces:
+            hook(self.stage.name, pad, event)
+        if isinstance(event, Batch):
+            self._accept_batch(event)
+            return
+        if self.pipeline.is_over(event.slide):
+            return
+        run = self.slides.setdefault(event.slide, SlideRun())
+        if not isinstance(event, Buffer):
+            run.jobs.append(Job(event, pad, done=True))
+            self._gate(event.slide, run)
+            self._drain(event.slide, run)
+        elif self._inline and not self._async and not run.jobs:
+            self._work_inline(event, pad, run)
+        else:
+            job = Job(event, pad)
+            run.jobs.append(job)
+            self.busy += 1
+            run.in_flight += 1
+            self._spawn(self._work(event, pad, run, job))
+
+    def _accept_batch(self, event: Batch) -> None:
+        raise PipelineError(f"{self.stage.name}: a batch of several slides came to a stage that is no BatchTransform")
+
+    def _work_inline(self, event: Buffer, pad: str, run: SlideRun) -> None:
+        """The fast way: process here and hand on at once where there is room."""
+        began = perf_counter()
+        try:
+            returned = self.executor.invoker.process(event.slide, event.item, pad)  # type: ignore[attr-defined]
+        except Exception as error:
+            job = Job(event, pad)
+            run.jobs.append(job)
+            self.busy += 1
+            run.in_flight += 1
+            self._spawn(self._after_failure(error, event, pad, run, job, 0))
+            return
+        finally:
+            self.timer.add(perf_counter() - began)
+        if returned is None:
+            return
+        link = self._only_link
+        plain = not isinstance(returned, Gap | Caps | list | Iterator)
+        if link is not None and plain and link.offer(Buffer(event.slide, returned)):
+            return
+        run.jobs.append(Job(event, pad, outputs_of(returned), done=True))
+        self._drain(event.slide, run)
+
+    @property
+    def _only_link(self) -> Link | None:
+        return next(iter(self.outbound.values())) if len(self.stage.sources) == 1 and len(self.outbound) == 1 else None
+
+    async def _work(self, event: Buffer, pad: str, run: SlideRun, job: Job) -> None:
+        try:
+            returned = await self._timed(event, pad)
+        except Exception as error:
+            await self._after_failure(error, event, pad, run, job, 0)
+        else:
+            self._finish_job(event.slide, run, job, returned)
+
+    async def _timed(self, event: Buffer, pad: str) -> Outputs:
+        began = perf_counter()
+        try:
+            if self._async:
+                await self._consume(event)
+                return Outputs()
+            return await self.executor.call("process", event.slide, event.item, pad, deadline=self.stage.deadline)
+        finally:
+            self.timer.add(perf_counter() - began)
+
+    async def _consume(self, event: Buffer) -> None:
+        state = self.executor.invoker.states.get(event.slide)  # type: ignore[attr-defined]
+        await self.stage.consume(event.item, state)  # type: ignore[attr-defined]
+
+    async def _after_failure(
+        self, error: Exception, event: Buffer, pad: str, run: SlideRun, job: Job, tries: int
+    ) -> None:
+        """Do as the stage's policy says: try again, leave a gap, fail the slide or the pipeline."""
+        policy = self.stage.on_error
+        while tries < policy.retries and not isinstance(error, PipelineError):
+            tries += 1
+            try:
+                self._finish_job(event.slide, run, job, await self._timed(event, pad))
+                return
+            except Exception as again:
+                error = again
+        self._finish_job(event.slide, run, job, self._judge(error, event))
+
+    def _judge(self, error: Exception, event: Buffer) -> Outputs:
+        """Carry out the verdict on an item whose work failed; return what goes in its place."""
+        self.timer.failures += 1
+        failure = StageError(self.stage.name, event.slide, units_of(event.item), error)
+        verdict = Verdict.FAIL_PIPELINE if isinstance(error, PipelineError) else self.stage.on_error.verdict
+        if verdict is Verdict.GAP:
+            self.pipeline.warn(event.slide, self.stage.name, str(failure))
+            return Outputs(self._gaps(Gap(units_of(event.item), reason_of(error), error=failure)))
+        if verdict is Verdict.FAIL_SLIDE:
+            self.pipeline.fail_slide(event.slide, failure)
+        else:
+            self.pipeline.fail(failure)
+        return Outputs()
+
+    def _gaps(self, gap: Gap) -> list[Any]:
+        """Place a gap of this stage's own on the pads that it names."""
+        return [gap] if len(self.stage.sources) <= 1 else [(pad, gap) for pad in self.stage.gap_pads]
+
+    def _finish_job(self, slide: str, run: SlideRun, job: Job, outputs: Outputs) -> None:
+        job.outputs, job.done = outputs, True
+        self.busy -= 1
+        run.in_flight -= 1
+        self._drain(slide, run)
+        self.wake()
+
+    def _gate(self, slide: str, run: SlideRun) -> None:
+        run.gated = True
+        self._blocked.add(slide)
+
+    def _drain(self, slide: str, run: SlideRun) -> None:
+        """Let finished jobs leave, in order; one task a slide does it."""
+        self._hold_back(slide, run)
+        if run.emitting is None and run.jobs and (run.jobs[0].done or not self.stage.ordered):
+            run.emitting = self._spawn(self._emit_jobs(slide, run))
+
+    def _hold_back(self, slide: str, run: SlideRun) -> None:
+        """Take no more of a slide while its outputs wait; results held are bounded by the workers."""
+        lazy = any(job.outputs.rest is not None for job in run.jobs)
+        if run.gated or lazy or len(run.jobs) >= 2 * self.executor.workers:
+            self._blocked.add(slide)
+        elif slide in self._blocked:
+            self._blocked.discard(slide)
+            self.wake()
+
+    async def _emit_jobs(self, slide: str, run: SlideRun) -> None:
+        try:
+            while job := self._next_job(run):
+                if isinstance(job.event, Buffer):
+                    await self._send_job(job, job.event)
+                else:
+                    await self._control(job.event, job.pad, run)
+                if job in run.jobs:
+                    run.jobs.remove(job)
+                self._hold_back(slide, run)
+        finally:
+            run.emitting = None
+        if run.jobs and self._next_job(run):
+            self._drain(slide, run)
+        if not run.jobs:
+            self.wake()
+
+    async def _send_job(self, job: Job, event: Buffer) -> None:
+        try:
+            await self._send_all(event.slide, job.outputs)
+        except Exception as error:  # raised by a lazy hook in mid-course
+            await self._send_all(event.slide, self._judge(error, event))
+
+    def _next_job(self, run: SlideRun) -> Job | None:
+        """Choose the job that may leave: the first, or any finished one before a control event if order is free."""
+        if not run.jobs:
+            return None
+        if run.jobs[0].done:
+            return run.jobs[0]
+        if not self.stage.ordered:
+            for job in run.jobs:
+                if not isinstance(job.event, Buffer):
+                    return None
+                if job.done:
+                    return job
+        return None
+
+    async def _control(self, event: Event, pad: str, run: SlideRun) -> None:
+        """Handle a serialized event in its place; what follows it waits."""
+        try:
+            await self._handle_control(event, pad, run)
+        except Exception as error:
+            self.timer.failures += 1
+            failure = StageError(self.stage.name, event.slide, (), error)
+            if isinstance(error, PipelineError):
+                self.pipeline.fail(failure)
+            else:
+                self.pipeline.fail_slide(event.slide, failure)
+        finally:
+            run.gated = any(not isinstance(job.event, Buffer) and job.event is not event for job in run.jobs)
+            self._hold_back(event.slide, run)
+
+    async def _handle_control(self, event: Event, pad: str, run: SlideRun) -> None:
+        slide = event.slide
+        if isinstance(event, StreamStart):
+            if not run.started:
+                run.started = True
+                self._forward(StreamStart(slide, event.priority))
+        elif isinstance(event, CapsEvent):
+            await self._negotiate(event, pad, run)
+        elif isinstance(event, GapEvent):
+            returned = await self.executor.call("gap", slide, event.gap, deadline=self.stage.deadline)
+            await self._send_all(slide, returned)
+        elif isinstance(event, Eos):
+            run.ended.add(pad)
+            if run.ended >= set(self.inbound):
+                await self._end(slide, run)
+
+    async def _negotiate(self, event: CapsEvent, pad: str, run: SlideRun) -> None:
+        template = self.stage.sinks.get(pad) or next(p for n, p in self.stage.sinks.items() if "%u" in n)
+        conflict = template.caps.conflict(event.caps)
+        if conflict:
+            raise NegotiationError(f"{self.stage.name}.{pad} cannot take {event.caps!r}: field {conflict!r} differs")
+        caps = await self.executor.call("negotiate", event.slide, pad, event.caps, deadline=self.stage.deadline)
+        run.negotiated.add(pad)
+        if caps is not None and self.stage.sources:
+            self._send_caps(event.slide, caps)
+
+    def _send_caps(self, slide: str, caps: Caps) -> None:
+        """Send caps down every source pad, each with its own media type."""
+        for pad, link in self.outbound.items():
+            media = _source_template(self.stage, pad).caps.media
+            link.offer(CapsEvent(slide, caps if media == ANY else caps.with_(media)))
+
+    async def _end(self, slide: str, run: SlideRun) -> None:
+        returned = await self.executor.call("finish", slide, deadline=self.stage.deadline)
+        await self._send_all(slide, returned)
+        await self.executor.call("close", slide)
+        self._forward(Eos(slide))
+        self.slides.pop(slide, None)
+        self._blocked.discard(slide)
+        self.pipeline.note_end(slide, self)
+
+    async def _send_all(self, slide: str, outputs: Outputs) -> None:
+        """Hand on what a hook gave; what it gives lazily is pulled as there is room."""
+        for output in outputs.items:
+            await self._send(slide, output)
+        while outputs.rest is not None and not self.pipeline.is_over(slide):
+            chunk = await self.executor.pull(outputs)
+            for output in chunk:
+                await self._send(slide, output)
+
+    async def _send(self, slide: str, output: Any) -> None:
+        if self.pipeline.is_over(slide):
+            return
+        if isinstance(output, Caps):
+            self._send_caps(slide, output)
+            return
+        pad, item = output if len(self.stage.sources) > 1 else (None, output)
+        if isinstance(item, Gap):
+            event: Event = GapEvent(slide, item)
+        else:
+            event = Buffer(slide, item)
+        for link in self._links(pad):
+            if not link.offer(event):
+                await link.put(event)
+
+    def _links(self, pad: str | None) -> list[Link]:
+        """Links of an output's pad; a request pad that nobody asked for swallows what it is given."""
+        if pad is None:
+            return list(self.outbound.values())
+        link = self.outbound.get(pad)
+        return [] if link is None else [link]
+
+    def _forward(self, event: Event) -> None:
+        for link in self.outbound.values():
+            if isinstance(event, StreamStart):
+                link.open(event.slide, event.priority)
+            link.offer(event)
+
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+        return task
+
+    def _reap(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.pipeline.fail(StageError(self.stage.name, None, (), error))
+
+    async def abandon(
+        self, slide: str, hook: str, args: tuple[Any, ...], last: list[tuple[str, Any]]
+    ) -> list[tuple[str, Any]]:
+        """Take leave of a failed or cancelled slide.
+
+        Args:
+            hook: ``failed`` or ``cancelled``, with its ``args``.
+            last: (pad, item) that stages before this one emitted in taking leave.
+
+        Returns:
+            (source pad, item) that this one emits.
+        """
+        run = self.slides.pop(slide, None)
+        self._blocked.discard(slide)
+        for link in self.inbound.values():
+            link.purge(slide)
+        if run is None:
+            return []
+        if run.emitting:
+            run.emitting.cancel()
+        await self._settle(run)
+        outputs: list[Any] = []
+        for operation, given in [*(("process", (item, pad)) for pad, item in last), (hook, args)]:
+            returned = await self.executor.call(operation, slide, *given, deadline=self.stage.deadline)
+            outputs += returned.items
+            while returned.rest is not None:
+                outputs += await self.executor.pull(returned)
+        await self.executor.call("close", slide)
+        self.wake()
+        only = next(iter(self.outbound), "")
+        pairs = [output if len(self.stage.sources) > 1 else (only, output) for output in outputs]
+        return [(pad, item) for pad, item in pairs if not isinstance(item, Gap | Caps)]
+
+    async def _settle(self, run: SlideRun, patience: float = 0.3) -> None:
+        """Wait a little for calls in flight; what takes longer is disowned."""
+        until = perf_counter() + patience
+        while run.in_flight and perf_counter() < until:
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Cancel everything under way."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def reason_of(error: BaseException) -> str:
+    """Name a failure for a gap."""
+    if isinstance(error, DeadlineExceeded):
+        return "timeout"
+    return str(getattr(error, "code", type(error).__name__))
+
+
+def _source_template(stage: Stage, pad: str) -> Any:
+    own = stage.sources.get(pad)
+    return own or next(p for name, p in stage.sources.items() if "%u" in name)
+
+
+def _executor(stage: Stage) -> Executor:
+    placement = stage.runs_on
+    workers = int(getattr(stage, "workers", 0) or placement.workers)
+    if placement.kind == "loop":
+        return LoopExecutor(stage)
+    if placement.kind == "thread":
+        return ThreadExecutor(stage, workers)
+    return ProcessExecutor(stage, workers)

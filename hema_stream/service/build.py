@@ -1,0 +1,54 @@
+"""Building a pipeline of the product from its launch text, a profile and settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hema_stream.core.configs import config_root
+from hema_stream.core.profiles import load_properties
+from hema_stream.flow import Pipeline, parse_launch
+from hema_stream.flow.launch import parse
+
+BACKENDS = ("openvino", "torch", "onnxruntime")
+WITH_BACKEND = ("segment", "classify", "classify_rbc", "classify_wbc")
+
+
+def build_pipeline(
+    name: str, profile: str, settings: Sequence[str], defaults: Mapping[str, Mapping[str, Any]] | None = None
+) -> Pipeline:
+    """Build ``configs/pipelines/<name>.launch``.
+
+    Args:
+        settings: ``stage.prop=value``, stronger than the profile, which is stronger than ``defaults``.
+    """
+    text = launch_text(name)
+    stages = [element.name for element in parse(text).elements]
+    properties: dict[str, dict[str, Any]] = {stage: dict(values) for stage, values in (defaults or {}).items()}
+    for stage, values in load_properties(profile, settings, stages).items():
+        properties.setdefault(stage, {}).update(values)
+    return parse_launch(text, properties=properties)
+
+
+def launch_text(name: str) -> str:
+    """Read a pipeline's launch text."""
+    return (config_root() / "pipelines" / f"{name}.launch").read_text(encoding="utf-8")
+
+
+def backend_settings(name: str, backend: str | None) -> list[str]:
+    """Turn ``--backend`` into settings of the stages that have one."""
+    if backend is None:
+        return []
+    stages = {element.name for element in parse(launch_text(name)).elements}
+    return [f"{stage}.backend={backend}" for stage in WITH_BACKEND if stage in stages]
+
+
+def configuration_identity(name: str, profile: str, settings: Sequence[str]) -> str:
+    """SHA-256 over everything that can change a figure: pipeline, profile, settings, taxonomies, panels, limits."""
+    parts: dict[str, Any] = {"pipeline": launch_text(name), "settings": sorted(settings), "profile": profile}
+    for path in sorted(config_root().rglob("*.yaml")):
+        parts[str(path.relative_to(config_root()))] = path.read_text(encoding="utf-8")
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+

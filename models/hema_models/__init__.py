@@ -1,0 +1,1 @@
+"""Networks of hema-stream: their training, evaluation, back ends, weights and cards."""

@@ -1,0 +1,102 @@
+"""Model cards: what a network is, what it was trained on, how it did; one JSON file beside each weights file."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hema_models.weights.state import identity
+from hema_stream.core.errors import ModelError
+
+WEIGHTS = Path(__file__).parent / "weights"
+CARD_SUFFIX = ".card.json"
+
+
+class ModelCard(BaseModel):
+    """A network of the product.
+
+    Attributes:
+        name: what properties call it, such as ``segment.model=yolo11n-seg``.
+        task: ``segment`` or ``classify``; stream: ``rbc`` or ``wbc`` for a classifier.
+        architecture: ultralytics' or timm's name.
+        weights: file name beside the card; sha256: its hash.
+        classes: outputs in order.
+        absent: classes of the taxonomy without data, never predicted.
+        side: input side in pixels; mpp: microns a pixel of the input; side_um: physical side of a crop.
+        mean, std: of the normalisation of 0..1 RGB.
+        temperature: divides the logits of a classifier.
+        data, licence, metrics, notes: for the reader.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    task: Literal["segment", "classify"]
+    stream: Literal["rbc", "wbc"] | None = None
+    architecture: str
+    weights: str
+    sha256: str
+    licence: str
+    classes: list[str]
+    absent: list[str] = Field(default_factory=list)
+    side: int
+    mpp: float
+    side_um: float | None = None
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    temperature: float = 1.0
+    data: list[dict[str, Any]] = Field(default_factory=list)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+    folder: Path = Field(default=WEIGHTS, exclude=True)
+
+    @cached_property
+    def path(self) -> Path:
+        """Where the weights lie."""
+        return self.folder / self.weights
+
+    def verify(self) -> None:
+        """Check that the weights are there and are the ones the card speaks of.
+
+        Raises:
+            ModelError: missing, or of another hash.
+        """
+        if not self.path.is_file():
+            command = f"hema-stream train {self.stream or 'segment'} --architecture {self.architecture} --data DIR"
+            raise ModelError("weights are missing", place=str(self.path), remedy=f"train them: {command}")
+        if identity(self.path) != self.sha256:
+            raise ModelError("weights are not those of the card", place=str(self.path), remedy="reinstall hema-stream")
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read one card; ModelError names file and field where it is not valid."""
+    try:
+        card = ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"cannot be read: {error.strerror}", place=str(path), remedy="hema-stream models") from error
+    except ValidationError as error:
+        raise ModelError(f"not a valid card: {error}", place=str(path), remedy="reinstall hema-stream") from error
+    return card.model_copy(update={"folder": path.parent})
+
+
+def shipped_cards(folder: Path = WEIGHTS) -> dict[str, ModelCard]:
+    """Read every card under ``folder``, by name."""
+    cards = [read_card(path) for path in sorted(folder.rglob(f"*{CARD_SUFFIX}"))]
+    return {card.name: card for card in cards}
+
+
+def find_card(model: str) -> ModelCard:
+    """Find a model by its card's name, or by the path of a card.
+
+    Raises:
+        ModelError: no such card; names those that there are.
+    """
+    if model.endswith(CARD_SUFFIX):
+        return read_card(Path(model))
+    cards = shipped_cards()
+    if model not in cards:
+        raise ModelError("no such model", place=model, remedy=f"known: {', '.join(cards) or 'none'}")
+    return cards[model]

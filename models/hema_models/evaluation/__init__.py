@@ -1,0 +1,1 @@
+"""Scoring of detections and classifications against labelled data. Names are COCO's."""

@@ -1,0 +1,1 @@
+"""Training of the segmenter and of the two classifiers, from labelled smears to safetensors."""

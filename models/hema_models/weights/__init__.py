@@ -1,0 +1,1 @@
+"""Shipped weights, their cards, and how state dicts are read and written."""

@@ -1,0 +1,1 @@
+"""Measurements of a slide: scale, stain, focus, foreground. Pure functions on sampled pixels."""

@@ -1,0 +1,78 @@
+"""Classify: crops of several slides in one padded batch, labels back to each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hema_stream.core.crops import Crops, Labels
+from hema_stream.core.taxonomy import Taxonomy, load_taxonomy
+from hema_stream.flow import BatchTransform, Caps, Policy, cpu, prop
+
+if TYPE_CHECKING:
+    from hema_models.backends import Network
+
+
+class Classify(BatchTransform[Crops, Labels]):
+    """Name the class of each red or white cell, with a calibrated probability.
+
+    Logits are divided by the card's temperature (Guo et al., ICML 2017). The best leaf under the best parent is always
+    named; where the parent's probability is under the class's threshold the cell is ``unknown`` besides.
+    """
+
+    accepts = Caps("image/crops")
+    produces = Caps("cells/labels")
+    runs_on = cpu(threads=1)
+    on_error = Policy.GAP
+    deadline = 60.0
+
+    stream: str = prop("rbc", doc="which cells", choices=("rbc", "wbc"))
+    model: str = prop("", doc="card of a shipped model or path of one; empty for the stream's own")
+    backend: str = prop("openvino", doc="what runs it", choices=("openvino", "torch", "onnxruntime"))
+    device: str = prop("cpu", doc="torch device")
+    threads: int = prop(0, doc="CPU threads of the back end; 0 for its own choice", ge=0)
+    max_batch: int = prop(128, doc="rows of the padded batch", ge=1)
+
+    _network: Network
+    _taxonomy: Taxonomy
+
+    def start(self) -> None:
+        """Load the network and lay its outputs out in the taxonomy's order."""
+        from hema_models.backends import open_network
+        from hema_models.cards import find_card
+
+        card = find_card(self.model or self.stream)
+        self._taxonomy = load_taxonomy(self.stream)
+        self._columns = np.array([self._taxonomy.index(name) for name in card.classes])
+        self._temperature = np.float32(card.temperature)
+        self._network = open_network(self.model or self.stream, self.max_batch, self.backend, self.threads, self.device)
+
+    def negotiate(self, caps: Caps) -> tuple[Caps, None]:
+        """Pass the slide's caps on, with this network's identity among them."""
+        return caps.with_(models={**caps.get("models", {}), self.name: self._network.identity}), None
+
+    def process_batch(self, items: Sequence[Crops], states: Sequence[Any]) -> list[Labels]:
+        """Label the crops of all items in one padded batch; results in the order of the items."""
+        pixels = np.zeros((self._network.batch, *items[0].pixels.shape[1:]), np.uint8)
+        ends = np.cumsum([len(item) for item in items])
+        for item, end in zip(items, ends, strict=True):
+            pixels[end - len(item) : end] = item.pixels
+        probabilities = self._probabilities(self._network(pixels)[0][: ends[-1]])
+        best = self._taxonomy.best(probabilities)
+        unknown = self._taxonomy.unknown(probabilities, best)
+        parts = [slice(end - len(item), end) for item, end in zip(items, ends, strict=True)]
+        return [
+            Labels(self.stream, item.keys, probabilities[part], best[part], unknown[part])
+            for item, part in zip(items, parts, strict=True)
+        ]
+
+    def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Softmax of the tempered logits, (N, classes of the card) to (N, classes of the taxonomy)."""
+        tempered = logits / self._temperature
+        exponentials = np.exp(tempered - tempered.max(axis=1, keepdims=True))
+        out = np.zeros((len(logits), len(self._taxonomy.classes)), np.float32)
+        out[:, self._columns] = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return out

@@ -1,0 +1,83 @@
+"""Route: every cell to the table, red and white cells to their classifier's queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hema_stream.core.calibration import Calibration
+from hema_stream.core.cells import CellTable, Kind, Priority
+from hema_stream.core.crops import Crops
+from hema_stream.core.routed import Routed
+from hema_stream.core.segmented import Segmented
+from hema_stream.core.tile import Tile
+from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu, prop
+
+STREAMS = {"rbc": Kind.RBC, "wbc": Kind.WBC}
+
+
+@dataclass(frozen=True)
+class _Placement:
+    calibration: Calibration
+
+
+class Route(Stage):
+    """Cut each cell's crop from the finest pixels and send it to the classifier of its kind.
+
+    Views that this tile owns go out at once; the crops of others travel with the table until it is known which view
+    is counted. Clumps and platelets are not classified.
+    """
+
+    sinks = {"sink": Pad(Caps("cells/segmented"))}
+    sources = {
+        "cells": Pad(Caps("cells/routed")),
+        "rbc": Pad(Caps("image/crops"), request=True),
+        "wbc": Pad(Caps("image/crops"), request=True),
+    }
+    runs_on = cpu(threads=1)
+    on_error = Policy.GAP
+
+    rbc_side_um: float = prop(13.0, doc="side of a red cell's crop", unit="um", ge=1.0)
+    rbc_px: int = prop(72, doc="pixels a side of a red cell's crop", unit="px", ge=16)
+    wbc_side_um: float = prop(24.0, doc="side of a white cell's crop", unit="um", ge=1.0)
+    wbc_px: int = prop(144, doc="pixels a side of a white cell's crop", unit="px", ge=16)
+
+    def negotiate(self, caps: Caps) -> tuple[Caps, _Placement]:
+        """Keep the background colour, which fills what lies outside the picture."""
+        return caps, _Placement(caps.calibration)
+
+    def process(self, item: Segmented, state: _Placement, pad: str = "sink") -> Iterator[tuple[str, Any]]:
+        """Send one tile's table to ``cells`` and its crops to ``rbc`` and ``wbc``."""
+        cells = item.cells.with_columns(index=np.arange(len(item.cells), dtype=np.int32))
+        late: list[Crops] = []
+        for stream, kind in STREAMS.items():
+            single = (cells.kind == kind) & (cells.clump == 0)
+            owned = cells.priority == Priority.OWNED
+            now, later = np.flatnonzero(single & owned), np.flatnonzero(single & ~owned)
+            if len(now):
+                yield stream, self._crop(stream, item.tile, cells, now, state.calibration)
+            if len(later):
+                late.append(self._crop(stream, item.tile, cells, later, state.calibration))
+        yield "cells", Routed(item.tile.spec.index, cells, tuple(late), item.removed)
+
+    def gap(self, gap: Gap, state: _Placement) -> tuple[str, Gap]:
+        """A lost tile concerns the table alone; the classifiers know only cells."""
+        return "cells", gap
+
+    def _crop(
+        self, stream: str, tile: Tile, cells: CellTable, rows: np.ndarray[Any, Any], calibration: Calibration
+    ) -> Crops:
+        from hema_models.cropping import crop_sides, gather_crops
+
+        side_um, pixels = (self.rbc_side_um, self.rbc_px) if stream == "rbc" else (self.wbc_side_um, self.wbc_px)
+        sides_um, _ = crop_sides(cells.boxes[rows], calibration.scale, side_um)
+        fine_mpp = calibration.scale.mpp * cells.scale / tile.fine_scale
+        centres = (cells.centroid[rows] / cells.scale - np.array(tile.spec.box[:2])) * tile.fine_scale
+        return Crops(
+            stream,
+            gather_crops(tile.fine, centres, sides_um / fine_mpp, pixels, calibration.background),
+            cells.keys[rows],
+        )

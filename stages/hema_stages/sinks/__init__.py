@@ -1,0 +1,1 @@
+"""Where results go: report.json, overlay, GeoJSON, lines of deltas."""

@@ -1,0 +1,82 @@
+"""Deltas: what changed, as JSON lines, for whoever follows a slide from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import orjson
+
+from hema_stream.core.cells import CellTable
+from hema_stream.core.crops import Labels
+from hema_stream.core.delta import SlideDelta
+from hema_stream.flow import Caps, Policy, Sink, loop, prop
+from hema_stream.flow.bus import Progress
+
+
+class Deltas(Sink):
+    """Post each slide's running counts on the bus, and write every delta as a line where a file is named."""
+
+    accepts = Caps("slide/delta")
+    runs_on = loop()
+    on_error = Policy.FAIL_PIPELINE
+
+    location: Path = prop(Path(), doc="file for JSON lines; none is written where it is empty")
+
+    def __init__(self, name: str = "", **properties: Any) -> None:
+        super().__init__(name, **properties)
+        self._file: IO[bytes] | None = None
+
+    def start(self) -> None:
+        """Open the file."""
+        if self.location != Path():
+            self.location.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.location.open("wb")
+
+    def stop(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def process(self, delta: SlideDelta, state: Any, pad: str = "sink") -> None:
+        """Post counts and progress; write the line."""
+        self.post(Progress(delta.slide, self.name, {"counts": delta.counts, "tiles": delta.progress}))
+        if self._file is not None:
+            self._file.write(orjson.dumps(line_of(delta)) + b"\n")
+
+
+def line_of(delta: SlideDelta) -> dict[str, Any]:
+    """One delta as plain lists; columns, not a map a cell."""
+    return {
+        "slide": delta.slide,
+        "seq": delta.seq,
+        "added": _cells(delta.added),
+        "retracted": delta.retracted.tolist(),
+        "labelled": [_labels(part) for part in delta.labelled],
+        "counts": dict(delta.counts),
+        "progress": dict(delta.progress),
+    }
+
+
+def _cells(cells: CellTable) -> dict[str, Any]:
+    return {
+        "keys": cells.keys.tolist(),
+        "kind": cells.kind.tolist(),
+        "score": np.round(cells.score.astype(np.float64), 4).tolist(),
+        "boxes": np.round(cells.boxes, 2).tolist(),
+        "centroid": np.round(cells.centroid, 2).tolist(),
+        "clump": cells.clump.tolist(),
+        "priority": cells.priority.tolist(),
+    }
+
+
+def _labels(labels: Labels) -> dict[str, Any]:
+    return {
+        "stream": labels.stream,
+        "keys": labels.keys.tolist(),
+        "best": labels.best.tolist(),
+        "confidence": np.round(labels.confidence.astype(np.float64), 4).tolist(),
+        "unknown": labels.unknown.tolist(),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hema_stream.core.slide import InputImage
@@ -17,12 +17,10 @@ class Collected:
     Attributes:
         items: by image id, everything that reached ``collect``.
         failed: by image id, why it has no result.
-        models: identities of the networks that ran.
     """
 
     items: Mapping[str, Sequence[Any]]
     failed: Mapping[str, str]
-    models: Mapping[str, str] = field(default_factory=dict)
 
 
 def collect(pipeline: str, inputs: Sequence[InputImage], profile: str, settings: Sequence[str]) -> Collected:
@@ -31,12 +29,9 @@ def collect(pipeline: str, inputs: Sequence[InputImage], profile: str, settings:
 
 
 async def _collect(pipeline: str, inputs: Sequence[InputImage], profile: str, settings: Sequence[str]) -> Collected:
-    from hema_stream.core.configs import config_root
-    from hema_stream.core.profiles import load_properties
-    from hema_stream.flow import parse_launch
+    from hema_stream.service.build import build_pipeline
 
-    text = (config_root() / "pipelines" / f"{pipeline}.launch").read_text(encoding="utf-8")
-    running = parse_launch(text, properties=load_properties(profile, settings, text))
+    running: Any = build_pipeline(pipeline, profile, settings)
     running["source"].inputs = list(inputs)
     outcomes = await running.run()
     failed = {slide: str(outcome.error) for slide, outcome in outcomes.items() if outcome.error}

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_DISTANCE = 8.0
+FARTHEST = 30.0  # beyond it a colour is foreground anyway; else a dark white cell would set the threshold
+SHARE = 0.8
 
 
 def background_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -25,6 +27,6 @@ def foreground_mask(pixels: NDArray[np.uint8], background: NDArray[np.uint8]) ->
     lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32)
     ground = cv2.cvtColor(background.reshape(1, 1, 3), cv2.COLOR_RGB2LAB).astype(np.float32)
     distance = np.sqrt(((lab - ground) ** 2).sum(axis=2))
-    clipped = np.clip(distance, 0, 255).astype(np.uint8)
+    clipped = np.clip(distance, 0, FARTHEST).astype(np.uint8)
     threshold, _ = cv2.threshold(clipped, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    return np.asarray(distance > max(threshold * 0.6, LEAST_DISTANCE))
+    return np.asarray(distance > max(threshold * SHARE, LEAST_DISTANCE))

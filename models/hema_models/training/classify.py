@@ -1,0 +1,142 @@
+"""Training of the red and white cell classifiers on labelled crops with partial labels."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hema_models.networks import classifier_network
+from hema_models.training.augment import HARD, MILD, Jitter, centre, jitter
+from hema_models.training.crops import STREAMS, LabelledCrops, load_crops
+from hema_models.training.folds import deal_balanced
+from hema_models.weights.state import load_state, save_state
+
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class ClassifyRecipe:
+    """What is trained and how; the defaults of each stream are the shipped model's.
+
+    Attributes:
+        passes: over the data; batch: crops a step.
+        balance: power of a class's frequency by which it is drawn more often (1 draws all classes alike).
+        folds, fold: the development fold held out, dealt by group; None trains on everything.
+        exclude: sources left out.
+    """
+
+    passes: float
+    jitter: Jitter
+    batch: int = 64
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.02
+    balance: float = 0.7
+    folds: int = 5
+    fold: int | None = None
+    exclude: tuple[str, ...] = ()
+    seed: int = 20_26
+
+
+RECIPES = {"wbc": ClassifyRecipe(14, HARD), "rbc": ClassifyRecipe(9, MILD)}
+
+
+def train_classifier(
+    stream: str,
+    data: Path,
+    classes: tuple[str, ...],
+    start: Path | None,
+    out: Path,
+    recipe: ClassifyRecipe,
+    architecture: str,
+    report: Callable[[str], None],
+) -> tuple[LabelledCrops, NDArray[np.int64], NDArray[np.float32]]:
+    """Train and write the averaged weights to ``out`` (fp16 safetensors).
+
+    Returns:
+        The held-out crops, their rows among all, and their logits (N, C) from the plain central crop; empty arrays
+        where no fold is held out.
+    """
+    import torch
+
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    kind = STREAMS[stream]
+    crops = load_crops(kind, data, classes, recipe.exclude)
+    dealt = deal_balanced(crops.labels.tolist(), crops.groups.tolist(), recipe.folds)
+    held = np.flatnonzero(dealt == recipe.fold) if recipe.fold is not None else np.zeros(0, np.int64)
+    rows = np.setdiff1d(np.arange(len(crops)), held)
+    usable = crops.allowed.any(axis=1)
+    rows = rows[usable[rows]]
+    model = classifier_network(architecture, len(classes), drop_rate=0.2)
+    if start:
+        report(f"start weights: {load_state(model, start)} tensors taken from {start.name}")
+    model = model.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    average = torch.optim.swa_utils.AveragedModel(model, avg_fn=_moving_average, use_buffers=True)
+    steps = math.ceil(recipe.passes * len(rows) / recipe.batch)
+    weights = _draw_weights(crops.labels[rows], recipe.balance)
+    allowed = torch.from_numpy(crops.allowed)
+    running = 0.0
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * _schedule(step, steps)
+        drawn = rng.choice(rows, recipe.batch, p=weights)
+        pictures = [jitter(crops.windows[i], crops.grounds[i], kind.side_px, recipe.jitter, rng) for i in drawn]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(_tensor(np.stack(pictures)))
+        loss = partial_loss(logits.float(), allowed[torch.from_numpy(drawn)])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        average.update_parameters(model)
+        running = running * 0.95 + 0.05 * float(loss.detach()) if step else float(loss.detach())
+        if step % 50 == 49:
+            report(f"step {step + 1} of {steps}: loss {running:.3f}")
+    save_state(average.module, out)
+    report(f"{len(rows)} crops {dict(Counter(crops.labels[rows].tolist()))}; weights in {out}")
+    return crops, held, predict(average.module, centre(crops.windows[held], kind.side_px))
+
+
+def partial_loss(logits: Any, allowed: Any) -> Any:
+    """-log of the summed probability of the classes that a label leaves possible; (N, C) float and bool."""
+    possible = logits.masked_fill(~allowed, float("-inf"))
+    return (logits.logsumexp(1) - possible.logsumexp(1)).mean()
+
+
+def predict(model: Any, crops: NDArray[np.uint8], batch: int = 128) -> NDArray[np.float32]:
+    """Logits (N, C) of crops (N, S, S, 3) uint8."""
+    import torch
+
+    model.eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        parts = [model(_tensor(crops[i : i + batch])).float().numpy() for i in range(0, len(crops), batch)]
+    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
+def _tensor(pictures: NDArray[np.uint8]) -> Any:
+    import torch
+
+    images = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    return ((images.float() / 255 - MEAN[0]) / STD[0]).contiguous(memory_format=torch.channels_last)
+
+
+def _draw_weights(labels: NDArray[np.str_], balance: float) -> NDArray[np.float64]:
+    count = Counter(labels.tolist())
+    weights = np.array([count[label] ** -balance for label in labels.tolist()])
+    return np.asarray(weights / weights.sum(), np.float64)
+
+
+def _moving_average(average: Any, current: Any, seen: Any) -> Any:
+    share = min(0.99, (float(seen) + 1) / (float(seen) + 10))
+    return average * share + current * (1 - share)
+
+
+def _schedule(step: int, steps: int) -> float:
+    return min(1.0, (step + 1) / 30) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))

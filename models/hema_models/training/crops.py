@@ -1,0 +1,175 @@
+"""Labelled cells as windows cut larger than the classifier's crop, so that jitter reads real surroundings."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hema_models.cropping import gather_crops
+from hema_models.training.canvas import background_colour
+from hema_models.training.fields import split_group
+from hema_models.training.folds import pieces
+
+WINDOW = 1.6
+ASSUMED_MPP = {"sickle_uganda": 0.2}
+UNSHIPPED = frozenset({"tecom", "cellavision_blog", "bbbc041"})
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a classifier sees: the crop's side in microns and pixels, and what a label of many classes may mean.
+
+    Attributes:
+        partial: label to the classes that it leaves possible; () stands for all but those after it, see ``excludes``.
+        excludes: label to the classes that it rules out.
+        dropped: labels that are left out.
+    """
+
+    name: str
+    side_um: float
+    side_px: int
+    partial: dict[str, tuple[str, ...]]
+    excludes: dict[str, tuple[str, ...]]
+    dropped: frozenset[str]
+
+    def allowed(self, label: str, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Which classes a label leaves possible, (C,) bool."""
+        if label in self.excludes:
+            return np.array([name not in self.excludes[label] for name in names])
+        return np.array([name in self.partial.get(label, (label,)) for name in names])
+
+
+STREAMS = {
+    "wbc": Stream(
+        "wbc", 24.0, 144, {"neutrophil": ("neutrophil_segmented", "neutrophil_band")}, {}, frozenset({"platelet"})
+    ),
+    "rbc": Stream("rbc", 13.0, 72, {}, {"uninfected": ("malaria_infected",)}, frozenset({"other"})),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCrops:
+    """N labelled cells.
+
+    Attributes:
+        windows: (N, W, W, 3) uint8 RGB, ``WINDOW`` times the crop's side, at the crop's scale.
+        grounds: (N, 3) uint8 background colour.
+        labels: N label names; allowed: (N, C) bool, classes that each leaves possible.
+        sources, groups: N names; a group stays on one side of a split.
+        names: N, picture (and point) for the reader.
+    """
+
+    windows: NDArray[np.uint8]
+    grounds: NDArray[np.uint8]
+    labels: NDArray[np.str_]
+    allowed: NDArray[np.bool_]
+    sources: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    names: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        """Count the cells."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class _Row:
+    path: Path
+    name: str
+    label: str
+    source: str
+    group: str
+    mpp: float
+    centre: tuple[float, float] | None
+
+
+def load_crops(stream: Stream, data: Path, classes: Sequence[str], exclude: Iterable[str] = ()) -> LabelledCrops:
+    """Read the training split of a folder with labels.csv (and chula_rbc12/points.csv for red cells).
+
+    Args:
+        exclude: sources to leave out besides those whose licence keeps them from shipped weights.
+    """
+    left_out = UNSHIPPED | set(exclude)
+    rows = [row for row in _rows(stream, data) if row.source not in left_out and row.label not in stream.dropped]
+    by_path: dict[Path, list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        by_path[row.path].append(number)
+    side = round(stream.side_px * WINDOW)
+    windows, grounds = np.empty((len(rows), side, side, 3), np.uint8), np.empty((len(rows), 3), np.uint8)
+    for path, numbers in by_path.items():
+        pixels = _read(path)
+        ground = background_colour(pixels)
+        middle = (pixels.shape[1] / 2, pixels.shape[0] / 2)
+        centres = np.array([rows[n].centre or middle for n in numbers])
+        sides = np.array([stream.side_um * WINDOW / rows[n].mpp for n in numbers])
+        windows[numbers] = gather_crops(pixels, centres, sides, side, ground)
+        grounds[numbers] = ground
+    return LabelledCrops(
+        windows,
+        grounds,
+        np.array([row.label for row in rows]),
+        np.array([stream.allowed(row.label, classes) for row in rows]),
+        np.array([row.source for row in rows]),
+        np.array([row.group for row in rows]),
+        np.array([row.name for row in rows]),
+    )
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    import cv2
+
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"{path}: cannot be read as a picture; check that the data set is complete")
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def _rows(stream: Stream, data: Path) -> list[_Row]:
+    rows = []
+    with (data / "labels.csv").open(newline="", encoding="utf-8") as handle:
+        for row in csv.DictReader(handle):
+            mpp = float(row["mpp"] or ASSUMED_MPP.get(row["source"], 0.0))
+            if row["split"] == "train" and mpp > 0:
+                path = data / row["path"]
+                group = _group(row)
+                rows.append(_Row(path, row["path"], row["class"], row["source"], group, mpp, None))
+    if stream.name == "rbc":
+        rows += _points(data / "chula_rbc12")
+    return rows
+
+
+def _group(row: dict[str, str]) -> str:
+    source, stem = row["source"], Path(row["path"]).stem
+    if source == "bccd":
+        return split_group("bccd", row["smear_or_patient"])
+    told = row["smear_or_patient"]
+    if source == "lmu_aml" and not told:
+        return f"{source}/{'_'.join(stem.split('_')[:2])}"  # class code and number of the original picture
+    return f"{source}/{told or stem}"
+
+
+def _points(folder: Path) -> list[_Row]:
+    """Read the labelled centres; a block of more than eight fields is cut into consecutive pieces of eight."""
+    with (folder / "fields.csv").open(newline="", encoding="utf-8") as handle:
+        fields = {row["image"]: row for row in csv.DictReader(handle) if row["split"] == "train"}
+    piece_of = pieces({name: row["block"] for name, row in fields.items()})
+    with (folder / "points.csv").open(newline="", encoding="utf-8") as handle:
+        return [
+            _Row(
+                folder / row["image"],
+                f"{row['image']}#{row['x']},{row['y']}",
+                row["class"],
+                "chula_rbc12",
+                f"chula_rbc12/{piece_of[row['image']]}",
+                float(fields[row["image"]]["mpp"]),
+                (float(row["x"]), float(row["y"])),
+            )
+            for row in csv.DictReader(handle)
+            if row["image"] in fields
+        ]

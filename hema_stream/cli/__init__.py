@@ -35,6 +35,7 @@ def main() -> None:
     from hema_stream.core.errors import ConfigError, HemaError
     from hema_stream.flow.errors import FlowError, PropertyError
 
+    _log_to_stderr()
     try:
         group(prog_name="hema-stream")
     except (ConfigError, PropertyError) as error:
@@ -43,3 +44,15 @@ def main() -> None:
     except (HemaError, FlowError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(4)
+
+
+def _log_to_stderr() -> None:
+    """Keep the log out of what scripts read; what concerns a person comes as lines of the command's own."""
+    import logging
+
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -54,6 +54,7 @@ class Pipeline:
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._failure: BaseException | None = None
         self._settled = asyncio.Event()
+        self._holders: set[str] = set()
 
     def __getitem__(self, name: str) -> Stage:
         """Look up a stage by name."""
@@ -89,7 +90,7 @@ class Pipeline:
         for task in self._tasks:
             task.add_done_callback(self._runner_ended)
         self._watchdog = LoopWatchdog(self.warn)
-        self._watchdog.start(lambda: [name for name, runner in self._runners.items() if runner.busy])
+        self._watchdog.start(self._take_holders)
         self._set("playing")
 
     async def run(self) -> Mapping[str, Outcome]:
@@ -187,6 +188,10 @@ class Pipeline:
             if isinstance(runner, BatchRunner) and runner.collector.rows:
                 runner.wake()
 
+    def note_held(self, stage: str) -> None:
+        """A stage on the loop took noticeably long; the watchdog names it if the loop was held."""
+        self._holders.add(stage)
+
     def upstream_idle(self, runner: Runner) -> bool:
         """Whether nothing that could reach a stage is queued or being worked on."""
         above = self.topology.above(runner.stage.name)
@@ -242,6 +247,10 @@ class Pipeline:
                 link.purge(slide)
             self.bus.post(SlideEnded(slide, outcome.status, outcome.error))
             self._settled.set()
+
+    def _take_holders(self) -> set[str]:
+        holders, self._holders = self._holders, set()
+        return holders
 
     def _is_drained(self) -> bool:
         sources = [r for r in self._runners.values() if isinstance(r, SourceRunner)]

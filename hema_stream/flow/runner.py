@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hema_stream.flow.pipeline import Pipeline
 
 TURN = 64
+HELD = 0.02
 
 
 @dataclass(eq=False)
@@ -142,7 +143,10 @@ class Runner:
             self._spawn(self._after_failure(error, event, pad, run, job, 0))
             return
         finally:
-            self.timer.add(perf_counter() - began)
+            spent = perf_counter() - began
+            self.timer.add(spent)
+            if spent > HELD:
+                self.pipeline.note_held(self.stage.name)
         if returned is None:
             return
         link = self._only_link

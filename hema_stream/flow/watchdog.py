@@ -11,28 +11,28 @@ LIMIT = 0.1
 
 
 class LoopWatchdog:
-    """Reports when the loop was held longer than a limit, with the stages that were at work."""
+    """Reports when the loop was held longer than a limit, with the stages that took long on it."""
 
     def __init__(self, warn: Callable[[str, str, str], None], limit: float = LIMIT) -> None:
         self._warn, self._limit = warn, limit
         self._task: asyncio.Task[None] | None = None
         self.longest = 0.0
 
-    def start(self, suspects: Callable[[], list[str]]) -> None:
+    def start(self, holders: Callable[[], set[str]]) -> None:
         """Begin to watch."""
-        self._task = asyncio.get_running_loop().create_task(self._watch(suspects))
+        self._task = asyncio.get_running_loop().create_task(self._watch(holders))
 
     def stop(self) -> None:
         """End the watch."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _watch(self, suspects: Callable[[], list[str]]) -> None:
+    async def _watch(self, holders: Callable[[], set[str]]) -> None:
         while True:
-            before, at_work = monotonic(), suspects()
+            before = monotonic()
             await asyncio.sleep(INTERVAL)
             held = monotonic() - before - INTERVAL
             self.longest = max(self.longest, held)
+            named = ", ".join(sorted(holders())) or "outside the stages"
             if held > self._limit:
-                named = ", ".join(dict.fromkeys([*at_work, *suspects()])) or "none at work"
                 self._warn("", named, f"the loop was held {held * 1000:.0f} ms")

@@ -1,0 +1,39 @@
+"""Pipelines of the contract's tests."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from hema_stream.flow import Pipeline  # noqa: E402
+
+
+@pytest.fixture
+def chain():
+    """Link stages one after another."""
+
+    def build(*stages: Any, **limits: Any) -> Pipeline:
+        pipeline = Pipeline()
+        for stage in stages:
+            pipeline.add(stage)
+        for a, b in zip(stages, stages[1:], strict=False):
+            pipeline.link(a.name, b.name, **limits)
+        return pipeline
+
+    return build
+
+
+@pytest.fixture
+def run():
+    """Run a pipeline to its end within a time."""
+
+    async def go(pipeline: Pipeline, seconds: float = 20.0) -> Any:
+        return await asyncio.wait_for(pipeline.run(), seconds)
+
+    return go

@@ -1,0 +1,145 @@
+"""Random graphs, sizes, slowness and failures: nothing locks, nothing is lost, nothing comes twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stages import Fail, Gather, Label, Numbers, Pass, PassLoop, Rows, Unit
+
+from hema_stream.flow import Pipeline
+from hema_stream.flow.batcher import Collector, MicroBatch
+from hema_stream.flow.builtin import Tee
+from hema_stream.flow.events import Batch, Buffer, Eos, StreamStart
+
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def branches(draw):
+    """A fan of branches between a source and a join, each a chain of stages."""
+    kinds = st.sampled_from(["loop", "thread", "threads", "slow", "fail", "batch"])
+    return draw(st.lists(st.lists(kinds, min_size=0, max_size=3), min_size=1, max_size=4))
+
+
+def build(fan, limit, slides, at):
+    pipeline, end = Pipeline(), Gather()
+    source = Numbers(slides=slides)
+    source.interleave = True
+    pipeline.add(source)
+    pipeline.add(Tee(name="tee"))
+    pipeline.add(end)
+    pipeline.link("src", "tee", max_items=limit)
+    for b, kinds in enumerate(fan):
+        last = "tee"
+        for k, kind in enumerate(kinds):
+            last = add(pipeline, kind, f"s{b}{k}", last, limit, at)
+        pipeline.link(last, "end", max_items=limit)
+    return pipeline, end
+
+
+def add(pipeline, kind, name, last, limit, at):
+    if kind == "batch":
+        pipeline.add(Wrap(f"{name}w"))
+        pipeline.add(MicroBatch(name, max_batch=3, max_delay=0.01))
+        pipeline.add(Label(f"{name}l"))
+        pipeline.add(Unwrap(f"{name}u"))
+        for a, b in ((last, f"{name}w"), (f"{name}w", name), (name, f"{name}l"), (f"{name}l", f"{name}u")):
+            pipeline.link(a, b, max_items=limit)
+        return f"{name}u"
+    made = {
+        "loop": lambda: PassLoop(name),
+        "thread": lambda: Pass(name),
+        "threads": lambda: Pass(name, workers=3),
+        "slow": lambda: Pass(name, delay=0.001),
+        "fail": lambda: Fail(name, at=at),
+    }[kind]()
+    pipeline.add(made)
+    pipeline.link(last, name, max_items=limit)
+    return name
+
+
+class Wrap(PassLoop):
+    def process(self, item, state, pad="sink"):
+        return Rows([(item.number, 0)])
+
+
+class Unwrap(PassLoop):
+    def process(self, item, state, pad="sink"):
+        return [Unit(number) for number, _ in item.keys]
+
+
+@QUICK
+@given(
+    fan=branches(),
+    limit=st.integers(1, 5),
+    counts=st.lists(st.integers(0, 12), min_size=1, max_size=3),
+    at=st.tuples(st.integers(0, 12)),
+)
+def test_random_graphs_lose_nothing_and_double_nothing(fan, limit, counts, at):
+    slides = {f"s{i}": n for i, n in enumerate(counts)}
+    pipeline, end = build(fan, limit, slides, at)
+    outcomes = asyncio.run(asyncio.wait_for(pipeline.run(), 20))
+    assert {o.status for o in outcomes.values()} == {"done"}
+    lossless = sum("fail" not in kinds for kinds in fan)
+    got = sorted(item.number for items in end.items.values() for item in items)
+    gaps = [g for kind, g in end.order if kind == "gap"]
+    expected = sorted(n for count in counts for n in range(count)) * lossless
+    lossy = [n for count in counts for n in range(count) if n not in at] * (len(fan) - lossless)
+    assert got == sorted(expected + lossy)
+    assert len(gaps) == (len(fan) - lossless) * sum(at[0] < count for count in counts)
+    assert pipeline.leftovers() == 0
+
+
+@QUICK
+@given(fan=branches(), limit=st.integers(1, 3), when=st.floats(0, 0.03), seed=st.integers(0, 99))
+def test_cancelling_at_any_moment_leaves_the_others_whole(fan, limit, when, seed):
+    slides = {"a": 30, "b": 8}
+    pipeline, end = build(fan, limit, slides, (99,))
+
+    async def go():
+        async with pipeline:
+            await asyncio.sleep(when * random.Random(seed).random())
+            await pipeline.cancel("a")
+            await pipeline.drain()
+
+    asyncio.run(asyncio.wait_for(go(), 20))
+    assert pipeline.outcomes["b"].status == "done"
+    if pipeline.outcomes["a"].status == "cancelled":
+        assert [sorted(i.number for i in items) for items in end.items.values()] == [sorted([*range(8)] * len(fan))]
+    assert pipeline.leftovers() == 0
+
+
+@given(
+    arrivals=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=40), most=st.integers(1, 7)
+)
+def test_the_collector_keeps_order_and_every_row(arrivals, most):
+    collector, out = Collector(most, 1.0), []
+    for number, (slide, rows) in enumerate(arrivals):
+        out += collector.add(Buffer(slide, Rows([(number, k) for k in range(rows)])), float(number))
+        while collector.full:
+            out += collector.take()
+    for slide in "ab":
+        out += collector.add(Eos(slide), 99.0)
+    while collector.rows:
+        out += collector.take()
+    out += collector.take()
+    for slide in "ab":
+        keys = [k for e in out if isinstance(e, Batch) for p in e.parts if p.slide == slide for k in p.item.keys]
+        assert keys == [(n, k) for n, (s, rows) in enumerate(arrivals) if s == slide for k in range(rows)]
+        ends = [i for i, e in enumerate(out) if isinstance(e, Eos) and e.slide == slide]
+        last = max((i for i, e in enumerate(out) if isinstance(e, Batch) and any(p.slide == slide for p in e.parts)), default=-1)
+        assert len(ends) == 1
+        assert ends[0] > last
+    assert all(0 < e.rows <= most for e in out if isinstance(e, Batch))
+
+
+def test_the_collector_passes_control_events_that_wait_for_nothing():
+    collector = Collector(8, 1.0)
+    start = StreamStart("a")
+    assert collector.add(start, 0.0) == [start]
+    assert collector.wait(0.0) is None
+
+

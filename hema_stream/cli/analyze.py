@@ -55,7 +55,9 @@ def command(
     free: list[InputImage] = []
     for image in images:
         if (out / image.id).exists() and not force:
-            rejected.append(InputError("has results already", place=str(out / image.id), remedy="--force", code="exists"))
+            rejected.append(
+                InputError("has results already", place=str(out / image.id), remedy="--force", code="exists")
+            )
         else:
             free.append(image)
     for error in rejected:

@@ -71,6 +71,7 @@ def _gpu() -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     from hema_models.cards import shipped_cards
+
     from hema_stream.core.errors import ModelError
 
     for card in shipped_cards().values():

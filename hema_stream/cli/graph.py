@@ -9,7 +9,9 @@ import click
 
 @click.command("graph")
 @click.argument("text", required=False)
-@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the text there.")
+@click.option(
+    "--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the text there."
+)
 @click.option("--format", "kind", type=click.Choice(["dot", "svg"]), default="dot", show_default=True)
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="File; else standard output.")
 def command(text: str | None, file: Path | None, kind: str, out: Path | None) -> None:

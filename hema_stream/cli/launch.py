@@ -13,11 +13,15 @@ import click
 
 @click.command("launch")
 @click.argument("text", nargs=-1)
-@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the text there.")
+@click.option(
+    "--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the text there."
+)
 @click.option("--profile", help="Profile whose properties are used.")
 @click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property.")
 @click.option("--statistics", is_flag=True, help="Print figures of stages and links at the end.")
-def command(text: tuple[str, ...], file: Path | None, profile: str | None, settings: tuple[str, ...], statistics: bool) -> None:
+def command(
+    text: tuple[str, ...], file: Path | None, profile: str | None, settings: tuple[str, ...], statistics: bool
+) -> None:
     """Run a pipeline such as 'fakesrc num-buffers=5 ! identity ! fakesink'.
 
     Exit code 0: done; 2: the text or a property is wrong; 4: a slide or the pipeline failed; 130: interrupted.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hema_stream.clinical.differential import differential
 from hema_stream.clinical.morphology import SIZE_CLASSES, morphology, size_classes
 from hema_stream.clinical.panel import Panel
+from hema_stream.core.calibration import StainFit
 from hema_stream.core.cells import CellTable, Kind, Priority
 from hema_stream.core.report import (
     Identity,
@@ -98,14 +99,9 @@ class Composer:
         named = result.best >= 0
         scale, stain = result.calibration.scale, result.calibration.stain
         wanted = sum(result.tiles.values()) - result.tiles.get("background", 0)
-        stain_quality: Literal["in_range", "out_of_range", "not_measured"]
-        if stain.method == "none":
-            stain_quality = "not_measured"
-        else:
-            stain_quality = "in_range" if stain.in_range else "out_of_range"
         return QualityMetrics(
             avg_confidence=round(float(result.confidence[named].mean()), 4) if named.any() else None,
-            stain_quality=stain_quality,
+            stain_quality=stain_quality(stain),
             stain_note=stain.reason or None,
             focus_quality=round(result.calibration.focus, 2),
             coverage=round(result.tiles.get("analysed", 0) / wanted, 4) if wanted else None,
@@ -188,6 +184,13 @@ class Composer:
         return [SIZE_CLASSES[s] if own else None for s, own in zip(sizes.tolist(), sized.tolist(), strict=True)]
 
 
+def stain_quality(stain: StainFit) -> Literal["in_range", "out_of_range", "not_measured"]:
+    """Say what the fit of a stain is worth."""
+    if stain.method == "none":
+        return "not_measured"
+    return "in_range" if stain.in_range else "out_of_range"
+
+
 KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
 
 
@@ -240,8 +243,13 @@ def legend(counts: Mapping[str, int]) -> list[tuple[str, tuple[int, int, int], b
     """Rows of a legend: title, colour, whether abnormal, count; white cells first, most frequent first."""
     rows: list[tuple[str, tuple[int, int, int], bool, int]] = []
     for stream in ("wbc", "rbc"):
-        own = [(c.title, c.colour, c.abnormal, counts.get(f"{stream}/{c.name}", 0)) for c in load_taxonomy(stream).classes]
+        own = [
+            (c.title, c.colour, c.abnormal, counts.get(f"{stream}/{c.name}", 0)) for c in load_taxonomy(stream).classes
+        ]
         rows += sorted((row for row in own if row[3]), key=lambda row: -row[3])
     unknown = counts.get("rbc/unknown", 0) + counts.get("wbc/unknown", 0)
-    extra = [("Platelet", PLATELET_COLOUR, False, counts.get("platelet", 0)), ("Unknown", UNKNOWN_COLOUR, False, unknown)]
+    extra = [
+        ("Platelet", PLATELET_COLOUR, False, counts.get("platelet", 0)),
+        ("Unknown", UNKNOWN_COLOUR, False, unknown),
+    ]
     return rows + [row for row in extra if row[3]]

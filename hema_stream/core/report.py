@@ -40,7 +40,9 @@ class Share(_Part):
 
     count: int
     percent: float | None = Field(description="Of the denominator; null where it is 0.")
-    ci95: tuple[float, float] | None = Field(description="Exact (Clopper-Pearson) 95% limits, percent: counting error only.")
+    ci95: tuple[float, float] | None = Field(
+        description="Exact (Clopper-Pearson) 95% limits, percent: counting error only."
+    )
 
 
 class RbcAnalysis(_Part):

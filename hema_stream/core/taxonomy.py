@@ -54,7 +54,7 @@ class Taxonomy:
         member = np.array([[c.parent == p for c in self.classes] for p in parents], np.float32)
         winner = (probabilities @ member.T).argmax(axis=1)
         inside = np.where(member[winner] > 0, probabilities, -1.0)
-        return inside.argmax(axis=1).astype(np.int16)
+        return np.asarray(inside.argmax(axis=1), np.int16)
 
     def unknown(self, probabilities: NDArray[np.float32], best: NDArray[np.int16]) -> NDArray[np.bool_]:
         """Whether the summed probability of the winner's parent lies under the winner's threshold, (N,) bool."""
@@ -75,7 +75,7 @@ def load_taxonomy(stream: str) -> Taxonomy:
             CellClass(
                 name=e["name"],
                 title=e.get("title", e["name"].replace("_", " ")),
-                colour=tuple(bytes.fromhex(e["colour"].lstrip("#"))),
+                colour=_rgb(e["colour"]),
                 parent=e.get("parent", e["name"]),
                 abnormal=bool(e.get("abnormal", False)),
                 threshold=float(e.get("threshold", 0.5)),
@@ -83,3 +83,8 @@ def load_taxonomy(stream: str) -> Taxonomy:
             for e in entries
         ),
     )
+
+
+def _rgb(code: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(code.lstrip("#"))
+    return red, green, blue

@@ -12,7 +12,7 @@ from hema_stream.flow.errors import (
     PipelineError,
     PropertyError,
     StageError,
-    WorkerDied,
+    WorkerDiedError,
 )
 from hema_stream.flow.events import Buffer, CapsEvent, Eos, Event, Gap, StreamStart
 from hema_stream.flow.launch import parse_launch
@@ -53,7 +53,7 @@ __all__ = [
     "StageError",
     "StreamStart",
     "Transform",
-    "WorkerDied",
+    "WorkerDiedError",
     "cpu",
     "cuda",
     "loop",

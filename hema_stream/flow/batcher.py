@@ -215,6 +215,7 @@ class BatchTransformRunner(Runner):
                 job = Job(Buffer(part.slide, part.item), "sink")
                 run.jobs.append(job)
                 run.in_flight += 1
+                run.quiet.clear()
                 jobs.append((run, job, part))
         if jobs:
             self.busy += 1
@@ -228,20 +229,19 @@ class BatchTransformRunner(Runner):
         elif SHARED_LANE in self._blocked:
             self._blocked.discard(SHARED_LANE)
             self.wake()
-        if not run.gated:
-            run.open.set()
-        else:
-            run.open.clear()
 
     async def _work_batch(self, jobs: list[tuple[SlideRun, Job, Part]], rows: int) -> None:
-        for run, job, _ in jobs:
-            while run.gated and run.jobs and not isinstance(run.jobs[0].event, Buffer):
-                await run.open.wait()
+        for run, _, _ in jobs:
+            while run.jobs and not isinstance(run.jobs[0].event, Buffer):  # caps under negotiation go before
+                run.moved.clear()
+                await run.moved.wait()
         results = await self._infer([part for _, _, part in jobs])
         self.busy -= 1
         for (run, job, part), outputs in zip(jobs, results, strict=True):
             job.outputs, job.done = Outputs(outputs), True
             run.in_flight -= 1
+            if not run.in_flight:
+                run.quiet.set()
             self._drain(part.slide, run)
         self.wake()
 
@@ -307,4 +307,3 @@ class BatchTransformRunner(Runner):
             self._good += 1
             if self._good >= GROW_AFTER:
                 self.limit, self._good = self.limit * 2, 0
-

@@ -43,4 +43,5 @@ def _pad(direction: str, name: str, template: Pad) -> str:
 def _property(spec: PropertySpec) -> str:
     allowed = f", {spec.range}" if spec.range else ""
     unit = f" {spec.unit}" if spec.unit else ""
-    return f"  {spec.name.replace('_', '-'):20} {spec.type.__name__}{allowed}, default {spec.default}{unit}\n{'':22} {spec.doc}"
+    head = f"  {spec.name.replace('_', '-'):20} {spec.type.__name__}{allowed}, default {spec.default}{unit}"
+    return f"{head}\n{'':22} {spec.doc}"

@@ -35,13 +35,13 @@ class LedgerError(FlowError):
     code = "ledger"
 
 
-class WorkerDied(FlowError):
+class WorkerDiedError(FlowError):
     """A worker process ended on its own."""
 
     code = "worker_died"
 
 
-class DeadlineExceeded(FlowError):
+class DeadlineExceededError(FlowError):
     """A call that took longer than its stage allows."""
 
     code = "timeout"

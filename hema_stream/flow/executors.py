@@ -8,12 +8,13 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from time import monotonic
 from typing import Any, Protocol
 
-from hema_stream.flow.errors import DeadlineExceeded, PipelineError, WorkerDied
+from hema_stream.flow.errors import DeadlineExceededError, PipelineError, WorkerDiedError
 from hema_stream.flow.invoke import Invoker, Outputs
 from hema_stream.flow.shared import pack, sweep, unpack
 from hema_stream.flow.stage import Stage
@@ -31,7 +32,7 @@ class Executor(Protocol):
         """Start the stage where it will run."""
 
     async def call(self, operation: str, slide: str, *args: Any, deadline: float | None = None) -> Any:
-        """Call a hook; see ``Invoker``. DeadlineExceeded and WorkerDied are the executor's own failures."""
+        """Call a hook; see ``Invoker``. DeadlineExceededError and WorkerDiedError are the executor's own failures."""
 
     async def pull(self, outputs: Outputs) -> list[Any]:
         """Take the next outputs of a lazy hook; empty at its end."""
@@ -109,18 +110,17 @@ class ThreadExecutor:
         self._pool.shutdown(wait=False, cancel_futures=False)
         self._pool = self._new_pool()
         self._restarts.note("a call took too long")
-        raise DeadlineExceeded(f"a call took longer than {deadline:g} s")
+        raise DeadlineExceededError(f"a call took longer than {deadline:g} s")
 
     async def pull(self, outputs: Outputs) -> list[Any]:
         """Take the next outputs in a thread."""
-        return await self._run(outputs.advance, PULL)
+        taken: list[Any] = await self._run(outputs.advance, PULL)
+        return taken
 
     async def close(self) -> None:
         """Stop the stage; threads that hang are left behind."""
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._run(self._invoker.stage.stop)), 5.0)
-        except TimeoutError:
-            pass
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
@@ -156,7 +156,7 @@ class _Worker:
             good, value = unpack(*self._pipe.recv())
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             self.process.join(1.0)
-            raise WorkerDied(f"the worker process ended with code {self.process.exitcode}") from error
+            raise WorkerDiedError(f"the worker process ended with code {self.process.exitcode}") from error
         if not good:
             raise value
         return value
@@ -200,7 +200,7 @@ class ProcessExecutor:
         worker = await self._free.get()
         try:
             return await self._ask(worker, deadline, operation, slide, *args)
-        except (DeadlineExceeded, WorkerDied) as error:
+        except (DeadlineExceededError, WorkerDiedError) as error:
             worker = await self._replace(worker, str(error))
             raise
         finally:
@@ -222,7 +222,7 @@ class ProcessExecutor:
             return list(
                 await asyncio.gather(*(self._ask(w, self._stage.deadline, operation, slide, *args) for w in held))
             )
-        except (DeadlineExceeded, WorkerDied) as error:
+        except (DeadlineExceededError, WorkerDiedError) as error:
             held = [await self._replace(w, str(error)) for w in held]
             raise
         finally:
@@ -234,7 +234,7 @@ class ProcessExecutor:
         done, _ = await asyncio.wait({future}, timeout=deadline)
         if not done:
             future.add_done_callback(_retrieve)
-            raise DeadlineExceeded(f"a call took longer than {deadline:g} s; its worker was killed")
+            raise DeadlineExceededError(f"a call took longer than {deadline:g} s; its worker was killed")
         return future.result()
 
     async def _replace(self, worker: _Worker, why: str) -> _Worker:
@@ -274,7 +274,7 @@ def serve(pipe: Connection, stage: Stage, prefix: str) -> None:
         try:
             message = pack(answer, prefix)
         except Exception as error:
-            message = pack((False, WorkerDied(f"its answer cannot be sent: {error}")), prefix)
+            message = pack((False, WorkerDiedError(f"its answer cannot be sent: {error}")), prefix)
         pipe.send(message)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from hema_stream.flow.caps import Caps
 from hema_stream.flow.stage import Stage
 
-
 EAGER = 16
 PLAIN = frozenset({"negotiate", "close", "batch"})
 

@@ -18,7 +18,9 @@ from hema_stream.flow.errors import LaunchSyntaxError, PipelineError
 from hema_stream.flow.pipeline import Pipeline
 from hema_stream.flow.registry import Registry
 
-_TOKEN = re.compile(r"""(?P<space>\s+|\#[^\n]*)|(?P<bang>!)|(?P<word>(?:[^\s"'!\#\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+)""")
+_TOKEN = re.compile(
+    r"""(?P<space>\s+|\#[^\n]*)|(?P<bang>!)|(?P<word>(?:[^\s"'!\#\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+)"""
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _REFERENCE = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z0-9_]*)\Z")
 _PROPERTY = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.*)\Z", re.DOTALL)

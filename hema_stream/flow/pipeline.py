@@ -302,5 +302,3 @@ def _runner(stage: Stage, pipeline: Pipeline) -> Runner:
     if isinstance(stage, BatchTransform):
         return BatchTransformRunner(stage, pipeline)
     return Runner(stage, pipeline)
-
-

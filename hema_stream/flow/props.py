@@ -105,7 +105,9 @@ def convert(spec: PropertySpec, value: Any, stage: str) -> Any:
     low = spec.ge is not None and out < spec.ge
     high = spec.le is not None and out > spec.le
     if low or high or (spec.choices and out not in spec.choices):
-        raise PropertyError(f"{stage}.{spec.name}={value!r}: allowed {spec.range}{f' {spec.unit}' if spec.unit else ''}")
+        raise PropertyError(
+            f"{stage}.{spec.name}={value!r}: allowed {spec.range}{f' {spec.unit}' if spec.unit else ''}"
+        )
     return out
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from hema_stream.flow.caps import ANY, Caps
-from hema_stream.flow.errors import DeadlineExceeded, NegotiationError, PipelineError, StageError
+from hema_stream.flow.errors import DeadlineExceededError, NegotiationError, PipelineError, StageError
 from hema_stream.flow.events import Batch, Buffer, CapsEvent, Eos, Event, Gap, GapEvent, StreamStart
 from hema_stream.flow.executors import Executor, LoopExecutor, ProcessExecutor, ThreadExecutor
 from hema_stream.flow.invoke import Outputs, outputs_of
@@ -47,8 +48,9 @@ class SlideRun:
     jobs: deque[Job] = field(default_factory=deque)
     emitting: asyncio.Task[None] | None = None
     gated: bool = False
-    open: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
     in_flight: int = 0
+    quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Runner:
@@ -76,7 +78,9 @@ class Runner:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued here and nothing worked on."""
-        return not self.busy and not any(map(len, self.inbound.values())) and not any(r.jobs for r in self.slides.values())
+        return (
+            not self.busy and not any(map(len, self.inbound.values())) and not any(r.jobs for r in self.slides.values())
+        )
 
     async def run(self) -> None:
         """Take events until cancelled."""
@@ -125,6 +129,7 @@ class Runner:
             run.jobs.append(job)
             self.busy += 1
             run.in_flight += 1
+            run.quiet.clear()
             self._spawn(self._work(event, pad, run, job))
 
     def _accept_batch(self, event: Batch) -> None:
@@ -140,6 +145,7 @@ class Runner:
             run.jobs.append(job)
             self.busy += 1
             run.in_flight += 1
+            run.quiet.clear()
             self._spawn(self._after_failure(error, event, pad, run, job, 0))
             return
         finally:
@@ -174,7 +180,10 @@ class Runner:
             if self._async:
                 await self._consume(event)
                 return Outputs()
-            return await self.executor.call("process", event.slide, event.item, pad, deadline=self.stage.deadline)
+            given: Outputs = await self.executor.call(
+                "process", event.slide, event.item, pad, deadline=self.stage.deadline
+            )
+            return given
         finally:
             self.timer.add(perf_counter() - began)
 
@@ -218,6 +227,8 @@ class Runner:
         job.outputs, job.done = outputs, True
         self.busy -= 1
         run.in_flight -= 1
+        if not run.in_flight:
+            run.quiet.set()
         self._drain(slide, run)
         self.wake()
 
@@ -249,6 +260,7 @@ class Runner:
                     await self._control(job.event, job.pad, run)
                 if job in run.jobs:
                     run.jobs.remove(job)
+                run.moved.set()
                 self._hold_back(slide, run)
         finally:
             run.emitting = None
@@ -416,9 +428,8 @@ class Runner:
 
     async def _settle(self, run: SlideRun, patience: float = 0.3) -> None:
         """Wait a little for calls in flight; what takes longer is disowned."""
-        until = perf_counter() + patience
-        while run.in_flight and perf_counter() < until:
-            await asyncio.sleep(0.005)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(run.quiet.wait(), patience if run.in_flight else 0.001)
 
     async def stop(self) -> None:
         """Cancel everything under way."""
@@ -429,7 +440,7 @@ class Runner:
 
 def reason_of(error: BaseException) -> str:
     """Name a failure for a gap."""
-    if isinstance(error, DeadlineExceeded):
+    if isinstance(error, DeadlineExceededError):
         return "timeout"
     return str(getattr(error, "code", type(error).__name__))
 

@@ -71,7 +71,10 @@ class Stage:
         return caps, None
 
     def negotiate_pad(self, pad: str, caps: Caps, state: Any) -> tuple[Caps | None, Any]:
-        """As ``negotiate``, a call a sink pad; ``state`` is None the first time, caps may be None for nothing to send."""
+        """As ``negotiate``, a call a sink pad.
+
+        ``state`` is None the first time; the caps returned may be None for nothing to send.
+        """
         return self.negotiate(caps) if state is None else (None, state)
 
     def process(self, item: Any, state: Any, pad: str = "sink") -> Any:

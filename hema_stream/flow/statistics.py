@@ -54,6 +54,9 @@ class CallTimer:
     def snapshot(self) -> StageStatistics:
         """Take the figures as they stand."""
         ranked = sorted(self.recent)
-        at = (lambda q: ranked[min(int(q * len(ranked)), len(ranked) - 1)]) if ranked else (lambda q: 0.0)
         fill = self.rows / self.room if self.room else None
-        return StageStatistics(self.calls, self.failures, self.busy, at(0.5), at(0.99), fill)
+        return StageStatistics(self.calls, self.failures, self.busy, _at(ranked, 0.5), _at(ranked, 0.99), fill)
+
+
+def _at(ranked: list[float], share: float) -> float:
+    return ranked[min(int(share * len(ranked)), len(ranked) - 1)] if ranked else 0.0

@@ -118,5 +118,3 @@ async def _cancel_when_set(pipeline: Any, cancel: asyncio.Event) -> None:
     await cancel.wait()
     pipeline.stop_sources()
     await pipeline.cancel_all()
-
-

@@ -51,4 +51,3 @@ def configuration_identity(name: str, profile: str, settings: Sequence[str]) -> 
     for path in sorted(config_root().rglob("*.yaml")):
         parts[str(path.relative_to(config_root()))] = path.read_text(encoding="utf-8")
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-

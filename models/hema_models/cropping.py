@@ -51,7 +51,9 @@ def gather_crops(
         (N, out_px, out_px, 3) uint8 RGB.
     """
     out = np.empty((len(centres), out_px, out_px, 3), np.uint8)
-    _kernel()(fine, np.asarray(centres, np.float64), np.asarray(sides, np.float64), out, np.asarray(background, np.uint8))
+    _kernel()(
+        fine, np.asarray(centres, np.float64), np.asarray(sides, np.float64), out, np.asarray(background, np.uint8)
+    )
     return out
 
 

@@ -35,7 +35,9 @@ class Calibrate(Transform[Slide, Slide]):
     on_error = Policy.FAIL_SLIDE
     deadline = 60.0
 
-    method: str = prop("macenko", doc="how stain is fitted; none leaves colours alone", choices=("macenko", "reinhard", "none"))
+    method: str = prop(
+        "macenko", doc="how stain is fitted; none leaves colours alone", choices=("macenko", "reinhard", "none")
+    )
     places: int = prop(9, doc="sampled places", ge=1)
     place_um: float = prop(128.0, doc="side of a sampled place", unit="um", ge=16.0)
     overview: int = prop(2048, doc="longest side of the map of tissue", unit="px", ge=64)
@@ -86,7 +88,9 @@ class Calibrate(Transform[Slide, Slide]):
             return Scale(estimated, ScaleSource.ESTIMATED)
         return Scale(self.assumed_mpp, ScaleSource.ASSUMED)
 
-    def _stain(self, slide: Slide, scale: Scale, patches: list[NDArray[np.uint8]], ground: NDArray[np.uint8]) -> StainFit:
+    def _stain(
+        self, slide: Slide, scale: Scale, patches: list[NDArray[np.uint8]], ground: NDArray[np.uint8]
+    ) -> StainFit:
         if self.method == "none":
             return no_stain("switched off")
         if min(slide.width, slide.height) * scale.mpp < LEAST_SIDE_UM:
@@ -107,9 +111,7 @@ class Calibrate(Transform[Slide, Slide]):
         boxes.sort(key=lambda box: -foreground.share(box))
         chosen = boxes[: self.places]
         sizes = [(round((b[2] - b[0]) * mpp / at_mpp), round((b[3] - b[1]) * mpp / at_mpp)) for b in chosen]
-        return [
-            reader.read(box, (max(w, 1), max(h, 1)), ground) for box, (w, h) in zip(chosen, sizes, strict=True)
-        ]
+        return [reader.read(box, (max(w, 1), max(h, 1)), ground) for box, (w, h) in zip(chosen, sizes, strict=True)]
 
 
 def _starts(length: int, side: float, most: int = 12) -> list[float]:

@@ -14,8 +14,6 @@ from hema_stream.core.segmented import Segmented
 from hema_stream.flow import Caps, Policy, Transform, cpu, prop
 
 
-
-
 class Clean(Transform[Segmented, Segmented]):
     """Remove findings outside the limits of a cell, counted by reason for the views that this tile owns.
 

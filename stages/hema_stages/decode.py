@@ -37,7 +37,9 @@ class Decode(Transform[TileSpec, Tile]):
     on_error = Policy.GAP
     deadline = 30.0
 
-    engine: str = prop("auto", doc="decoder: dali, plain, or auto for DALI where installed", choices=("auto", "dali", "plain"))
+    engine: str = prop(
+        "auto", doc="decoder: dali, plain, or auto for DALI where installed", choices=("auto", "dali", "plain")
+    )
     fine_mpp: float = prop(0.1, doc="finest scale kept for crops", unit="um/px", ge=0.02, le=0.25)
     address_space: int = prop(0, doc="address space of the worker; 0 for no limit of its own", unit="bytes", ge=0)
 

@@ -33,7 +33,12 @@ class Stain(Transform[Tile, Tile]):
 
     def start(self) -> None:
         """Compile the kernel."""
-        kernel()(np.zeros((1, 1, 3), np.uint8), np.zeros((3, 256), np.float32), np.eye(3, dtype=np.float32), np.ones(3, np.float32))
+        kernel()(
+            np.zeros((1, 1, 3), np.uint8),
+            np.zeros((3, 256), np.float32),
+            np.eye(3, dtype=np.float32),
+            np.ones(3, np.float32),
+        )
 
     def negotiate(self, caps: Caps) -> tuple[Caps, Apply | None]:
         """Prepare the slide's mapping."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hema_stream.flow import Pipeline  # noqa: E402
+from hema_stream.flow import Pipeline
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def chain():
         pipeline = Pipeline()
         for stage in stages:
             pipeline.add(stage)
-        for a, b in zip(stages, stages[1:], strict=False):
+        for a, b in pairwise(stages):
             pipeline.link(a.name, b.name, **limits)
         return pipeline
 

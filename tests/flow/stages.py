@@ -68,7 +68,11 @@ class Numbers(Source):
     """Slides of items, all whole or interleaved."""
 
     def __init__(
-        self, name: str = "src", slides: dict[str, int] | None = None, priorities: dict[str, int] | None = None, **props: Any
+        self,
+        name: str = "src",
+        slides: dict[str, int] | None = None,
+        priorities: dict[str, int] | None = None,
+        **props: Any,
     ) -> None:
         super().__init__(name, **props)
         self.slides = slides if slides is not None else {"a": 10}
@@ -121,7 +125,9 @@ class Fail(Transform[Any, Any]):
     runs_on = cpu()
     on_error = Policy.GAP
 
-    def __init__(self, name: str = "fail", at: tuple[int, ...] = (3,), times: int = 10**9, slide: str = "", **props: Any):
+    def __init__(
+        self, name: str = "fail", at: tuple[int, ...] = (3,), times: int = 10**9, slide: str = "", **props: Any
+    ):
         super().__init__(name, **props)
         self.at, self.times, self.slide = at, times, slide
         self.calls = 0

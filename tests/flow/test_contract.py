@@ -6,6 +6,11 @@ import asyncio
 import time
 
 import pytest
+
+from hema_stream.flow import Caps, Gap, Ledger, LedgerError, NegotiationError, PipelineError, Policy, loop
+from hema_stream.flow.batcher import MicroBatch
+from hema_stream.flow.builtin import Tee
+from hema_stream.flow.bus import ErrorMessage, SlideEnded, StateChanged, WarningMessage
 from stages import (
     Double,
     Fail,
@@ -22,18 +27,12 @@ from stages import (
     Unit,
 )
 
-from hema_stream.flow import Caps, Gap, Ledger, LedgerError, NegotiationError, PipelineError, Policy, loop
-from hema_stream.flow.batcher import MicroBatch
-from hema_stream.flow.builtin import Tee
-from hema_stream.flow.bus import ErrorMessage, SlideEnded, StateChanged, WarningMessage
-
 
 async def messages_of(pipeline):
     seen = []
 
     async def read():
-        async for message in pipeline.bus:
-            seen.append(message)
+        seen.extend([message async for message in pipeline.bus])
 
     async with pipeline:
         reading = asyncio.create_task(read())
@@ -462,7 +461,13 @@ def diamond(source, label, end, **props):
     pipeline = Pipeline()
     for stage in (source, Split("split"), MicroBatch("batch", **props), label, end):
         pipeline.add(stage)
-    for a, b in (("src", "split"), ("split.a", "end"), ("split.b", "batch"), ("batch", label.name), (label.name, "end")):
+    for a, b in (
+        ("src", "split"),
+        ("split.a", "end"),
+        ("split.b", "batch"),
+        ("batch", label.name),
+        (label.name, "end"),
+    ):
         pipeline.link(a, b, max_items=limit)
     return pipeline
 
@@ -600,4 +605,3 @@ class TestPlacement:  # line 20
             stage.runs_on = placement
             await run(chain(Numbers(slides={"a": 9}), stage, end), 30)
             assert [i.number for _, i in end.order] == [2 * n for n in range(9)]
-

@@ -7,12 +7,12 @@ import random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stages import Fail, Gather, Label, Numbers, Pass, PassLoop, Rows, Unit
 
 from hema_stream.flow import Pipeline
 from hema_stream.flow.batcher import Collector, MicroBatch
 from hema_stream.flow.builtin import Tee
 from hema_stream.flow.events import Batch, Buffer, Eos, StreamStart
+from stages import Fail, Gather, Label, Numbers, Pass, PassLoop, Rows, Unit
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -112,9 +112,7 @@ def test_cancelling_at_any_moment_leaves_the_others_whole(fan, limit, when, seed
     assert pipeline.leftovers() == 0
 
 
-@given(
-    arrivals=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=40), most=st.integers(1, 7)
-)
+@given(arrivals=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=40), most=st.integers(1, 7))
 def test_the_collector_keeps_order_and_every_row(arrivals, most):
     collector, out = Collector(most, 1.0), []
     for number, (slide, rows) in enumerate(arrivals):
@@ -130,7 +128,10 @@ def test_the_collector_keeps_order_and_every_row(arrivals, most):
         keys = [k for e in out if isinstance(e, Batch) for p in e.parts if p.slide == slide for k in p.item.keys]
         assert keys == [(n, k) for n, (s, rows) in enumerate(arrivals) if s == slide for k in range(rows)]
         ends = [i for i, e in enumerate(out) if isinstance(e, Eos) and e.slide == slide]
-        last = max((i for i, e in enumerate(out) if isinstance(e, Batch) and any(p.slide == slide for p in e.parts)), default=-1)
+        last = max(
+            (i for i, e in enumerate(out) if isinstance(e, Batch) and any(p.slide == slide for p in e.parts)),
+            default=-1,
+        )
         assert len(ends) == 1
         assert ends[0] > last
     assert all(0 < e.rows <= most for e in out if isinstance(e, Batch))
@@ -141,5 +142,3 @@ def test_the_collector_passes_control_events_that_wait_for_nothing():
     start = StreamStart("a")
     assert collector.add(start, 0.0) == [start]
     assert collector.wait(0.0) is None
-
-

@@ -39,7 +39,7 @@ def command(
     settings: tuple[str, ...],
     mpp: float | None,
 ) -> None:
-    """Score found cells against COCO labels: AP at IoU 0.5 with a bootstrapped 95% interval, by class and laboratory."""
+    """Score found cells against COCO labels: AP at IoU 0.5 with its interval, by class and laboratory."""
     from hema_stream.cli.evaluate.collected import collect
 
     document = json.loads(coco.read_text(encoding="utf-8"))

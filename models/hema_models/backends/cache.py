@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hema_models.cards import ModelCard
 
-
 CONVERTING = threading.Lock()  # tracing a network is not safe side by side
 
 

@@ -30,7 +30,8 @@ def open_network(model: str, batch: int, backend: str = "openvino", threads: int
     """Load a network by card name, card path, or path of an ``.xml`` (OpenVINO) or ``.onnx`` file.
 
     A file of one's own takes (B, 3, S, S) float32 RGB in 0..1. A segmenter returns ultralytics' export: detections
-    (B, 4 + 3 + M, A) as x, y, w, h in pixels, three scores in 0..1, M mask coefficients; and prototypes (B, M, S/4, S/4).
+    (B, 4 + 3 + M, A) as x, y, w, h in pixels, three scores in 0..1, M mask coefficients; and prototypes
+    (B, M, S/4, S/4).
 
     Args:
         batch: rows of the padded batch.

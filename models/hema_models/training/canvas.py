@@ -176,10 +176,12 @@ def background_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     flat = pixels.reshape(-1, 3)
     brightness = flat.sum(axis=1, dtype=np.int32)
     bright = flat[brightness >= np.quantile(brightness, 0.8)]
-    return np.median(bright, axis=0).astype(np.uint8)
+    return np.asarray(np.median(bright, axis=0), np.uint8)
 
 
-def _rescale(field: Field, factor: float) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+def _rescale(
+    field: Field, factor: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     import cv2
 
     height, width = field.pixels.shape[:2]

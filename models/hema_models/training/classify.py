@@ -72,8 +72,7 @@ def train_classifier(
     dealt = deal_balanced(crops.labels.tolist(), crops.groups.tolist(), recipe.folds)
     held = np.flatnonzero(dealt == recipe.fold) if recipe.fold is not None else np.zeros(0, np.int64)
     rows = np.setdiff1d(np.arange(len(crops)), held)
-    usable = crops.allowed.any(axis=1)
-    rows = rows[usable[rows]]
+    rows = rows[crops.allowed[rows].any(axis=1)]
     model = classifier_network(architecture, len(classes), drop_rate=0.2)
     if start:
         report(f"start weights: {load_state(model, start)} tensors taken from {start.name}")

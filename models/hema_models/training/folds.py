@@ -35,7 +35,9 @@ def deal_balanced(labels: Sequence[str], groups: Sequence[str], folds: int) -> N
     load = [Counter[str]() for _ in range(folds)]
     dealt: dict[str, int] = {}
     for group in sorted(content, key=lambda g: (-sum(n / totals[c] for c, n in content[g].items()), g)):
-        costs = [sum((load[f][c] + n) / totals[c] * n / totals[c] for c, n in content[group].items()) for f in range(folds)]
+        costs = [
+            sum((load[f][c] + n) / totals[c] * n / totals[c] for c, n in content[group].items()) for f in range(folds)
+        ]
         sizes = [sum(load[f].values()) for f in range(folds)]
         chosen = min(range(folds), key=lambda f: (round(costs[f], 9), sizes[f], f))
         dealt[group] = chosen

@@ -67,7 +67,8 @@ def train_segmenter(
     loss_of = SegmentLoss(model)
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate)
     average = torch.optim.swa_utils.AveragedModel(model, avg_fn=_moving_average, use_buffers=True)
-    began, saved, step, running = time.monotonic(), time.monotonic(), 0, {}
+    began, saved, step = time.monotonic(), time.monotonic(), 0
+    running: dict[str, float] = {}
     while (share := (time.monotonic() - began) / (60 * recipe.minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _schedule(step, share)

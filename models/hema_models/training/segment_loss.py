@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hema_models.training.canvas import Canvas
 from hema_models.training.fields import MASK_MARGIN, MASK_SIDE
@@ -62,7 +62,7 @@ class _KnownBCE(nn.Module):
         self.known: Tensor | None = None
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         assert self.known is not None
         return torch.where(targets > 0, loss, loss * self.known)
 
@@ -103,19 +103,24 @@ class SegmentLoss:
         known = batch.has_mask[label].nonzero(as_tuple=True)[0]
         chosen = known[torch.randperm(len(known))[:MASKS_A_STEP]]
         if not len(chosen):
-            return prototypes.sum() * 0 + coefficients.sum() * 0
+            nothing: Tensor = prototypes.sum() * 0 + coefficients.sum() * 0
+            return nothing
         canvas, anchor, label = canvas[chosen], anchor[chosen], label[chosen]
         points, inside = _grid(batch.frames[label], batch.images.shape[-1])
         logits = torch.zeros(len(chosen), MASK_GRID * MASK_GRID)
         for image in canvas.unique():
             rows = (canvas == image).nonzero(as_tuple=True)[0]
-            sampled = F.grid_sample(prototypes[image : image + 1], points[rows].reshape(1, -1, 1, 2), align_corners=False)
+            sampled = functional.grid_sample(
+                prototypes[image : image + 1], points[rows].reshape(1, -1, 1, 2), align_corners=False
+            )
             sampled = sampled.reshape(prototypes.shape[1], len(rows), -1)
             logits[rows] = torch.einsum("nc,cnp->np", coefficients[image, anchor[rows]], sampled)
         step = MASK_SIDE // MASK_GRID
         targets = batch.masks[label].float().unfold(1, step, step).unfold(2, step, step).mean((3, 4)).flatten(1)
         weight = inside.float()
-        bce = (F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weight).sum(1) / weight.sum(1)
+        bce = (functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weight).sum(
+            1
+        ) / weight.sum(1)
         probability = logits.sigmoid() * weight
         overlap = (probability * targets).sum(1)
         dice = 1 - (2 * overlap + 1) / (probability.sum(1) + (targets * weight).sum(1) + 1)
@@ -127,7 +132,7 @@ def _known_by_anchor(known: Tensor, features: list[Tensor]) -> Tensor:
     levels = []
     for feature in features:
         factor = known.shape[-1] // feature.shape[-1]
-        level = known if factor == 1 else -F.max_pool2d(-known, factor)
+        level = known if factor == 1 else -functional.max_pool2d(-known, factor)
         levels.append(level.flatten(2))
     return torch.cat(levels, dim=2).permute(0, 2, 1)
 

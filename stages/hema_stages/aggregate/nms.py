@@ -19,9 +19,7 @@ from hema_stages.aggregate.overlap import (
 from hema_stages.aggregate.pairs import PairIndex
 
 
-def ranking(
-    priority: NDArray[np.integer], scores: NDArray[np.float32], ids: NDArray[np.integer]
-) -> NDArray[np.intp]:
+def ranking(priority: NDArray[np.integer], scores: NDArray[np.float32], ids: NDArray[np.integer]) -> NDArray[np.intp]:
     """Order rows best first: priority and score descending, then tile and index ascending."""
     return np.lexsort((ids[:, 1], ids[:, 0], -scores.astype(np.float32), -priority.astype(np.int64)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def outline_area(contours: Contours) -> Floats:
     return np.array([polygon.area for polygon in polygons(contours)], np.float64)
 
 
-def polygons(contours: Contours) -> list[object]:
+def polygons(contours: Contours) -> list[Any]:
     """Build shapely polygons, mended where they cross themselves; fewer than three points enclose nothing."""
     from shapely.geometry import Polygon
     from shapely.validation import make_valid
@@ -62,7 +63,7 @@ def suppresses(
     is not, and half of the worse or more is covered."""
     union = better_area + worse_area - inter
     covered = (worse_priority == 0) & (better_priority >= 1) & (worse_area > 0) & (2 * inter >= worse_area)
-    return (inter > iou * union) | covered
+    return np.asarray((inter > iou * union) | covered)
 
 
 Intersection = Callable[[NDArray[np.integer], NDArray[np.integer]], Floats]

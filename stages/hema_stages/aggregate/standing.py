@@ -150,6 +150,4 @@ def _by_tile(tiles: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.intp]]]
 
 
 def _choose(labels: Labels, rows: NDArray[np.bool_]) -> Labels:
-    return Labels(
-        labels.stream, labels.keys[rows], labels.probabilities[rows], labels.best[rows], labels.unknown[rows]
-    )
+    return Labels(labels.stream, labels.keys[rows], labels.probabilities[rows], labels.best[rows], labels.unknown[rows])

@@ -57,7 +57,9 @@ class Tally(Stage):
     runs_on = cpu(threads=1)
     on_error = Policy.FAIL_SLIDE
 
-    streams: str = prop("rbc,wbc", doc="streams that are classified; none where nothing is", choices=("rbc,wbc", "none"))
+    streams: str = prop(
+        "rbc,wbc", doc="streams that are classified; none where nothing is", choices=("rbc,wbc", "none")
+    )
 
     def negotiate_pad(self, pad: str, caps: Caps, state: _Counting | None) -> tuple[Caps | None, _Counting]:
         """Open the slide with the first pad's caps; the others bring the same."""

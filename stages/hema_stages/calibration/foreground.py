@@ -14,7 +14,7 @@ def background_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Estimate the bare ground's colour, (3,) uint8: the median of the brightest fifth of the pixels."""
     flat = pixels.reshape(-1, 3)
     brightness = flat.sum(axis=1, dtype=np.int32)
-    return np.median(flat[brightness >= np.quantile(brightness, 0.8)], axis=0).astype(np.uint8)
+    return np.asarray(np.median(flat[brightness >= np.quantile(brightness, 0.8)], axis=0), np.uint8)
 
 
 def foreground_mask(pixels: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -51,4 +51,4 @@ def inscribed_diameters(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     radius = distance[y, x].astype(np.float64)
     height, width = distance.shape
     clear = (x - radius > 1) & (y - radius > 1) & (x + radius < width - 1) & (y + radius < height - 1)
-    return 2 * radius[clear]
+    return np.asarray(2 * radius[clear])

@@ -130,7 +130,7 @@ def _probe_tiled(path: Path, file: Any) -> Probe:
         pages[0].decode  # noqa: B018  raises where the compression is not known
     except ValueError as error:
         raise InputError(str(error), place=str(path), remedy=AGAIN, code=InputCode.UNSUPPORTED_FORMAT) from error
-    width, height = int(pages[0].imagewidth), int(pages[0].imagelength)
+    width = int(pages[0].imagewidth)
     levels = tuple(Level(int(p.imagewidth), int(p.imagelength), width / int(p.imagewidth)) for p in pages)
     tile = max((int(p.tilewidth), int(p.tilelength)) for p in pages)
     return Probe("tiled", levels, _tiff_scale(pages[0]), pages[0].samplesperpixel == 4, tile)
@@ -157,9 +157,7 @@ def _probe_openslide(path: Path) -> Probe:
     try:
         slide = openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError as error:
-        raise InputError(
-            "not an image that can be read", place=str(path), remedy=AGAIN, code=_unknown(path)
-        ) from error
+        raise InputError("not an image that can be read", place=str(path), remedy=AGAIN, code=_unknown(path)) from error
     except openslide.OpenSlideError as error:
         raise InputError(f"cannot be opened: {error}", place=str(path), remedy=AGAIN, code=_failed(error)) from error
     with slide:

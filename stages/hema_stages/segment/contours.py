@@ -50,7 +50,7 @@ def trace(
         else:
             area[i], solidity[i] = figures[0], figures[1]
             centroid[i] = (x0 + figures[2], y0 + figures[3])
-        steps = (points + (x0, y0) - boxes[i, :2]) / CONTOUR_UNIT
+        steps = (points + frames[i, :2] - boxes[i, :2]) / CONTOUR_UNIT
         outlines.append(np.round(steps).astype(np.int16))
     lengths = np.array([len(outline) for outline in outlines], np.int64)
     vertices = np.concatenate(outlines) if outlines else np.zeros((0, 2), np.int16)

@@ -112,4 +112,3 @@ def _priorities(
     owned = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
     whole = np.where(owned, Priority.OWNED, Priority.WHOLE)
     return np.where(cut, Priority.EDGE, whole).astype(np.int8)
-

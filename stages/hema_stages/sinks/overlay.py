@@ -28,7 +28,9 @@ def write_overlay(path: Path, result: TallyResult, reader: Reader, longest: int 
 
     picture = draw_overlay(result, reader, longest)
     _, encoded = cv2.imencode(
-        ".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+        ".png",
+        picture[..., ::-1],
+        [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE],
     )
     with artefact(path) as handle:
         handle.write(encoded.data)

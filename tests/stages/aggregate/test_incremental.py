@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-
 from hema_stages.aggregate import IncrementalNMS, batch_nms
 
 CASES = 2000
@@ -14,9 +13,7 @@ CASES = 2000
 
 def plain_nms(boxes, scores, ids, iou, priority):
     """The definition, word for word."""
-    order = sorted(
-        range(len(boxes)), key=lambda i: (-priority[i], -float(np.float32(scores[i])), ids[i][0], ids[i][1])
-    )
+    order = sorted(range(len(boxes)), key=lambda i: (-priority[i], -float(np.float32(scores[i])), ids[i][0], ids[i][1]))
     kept = []
     for d in order:
         area = (boxes[d][2] - boxes[d][0]) * (boxes[d][3] - boxes[d][1])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hema_stages.segment.contours import trace
 from shapely.geometry import Polygon
 
-from hema_stages.segment.contours import trace
 from hema_stream.core.units import CONTOUR_UNIT
 
 
@@ -53,6 +53,8 @@ def test_an_empty_mask_gets_its_boxes_ellipse_and_no_area() -> None:
 
 
 def test_no_cells_give_empty_arrays() -> None:
-    shapes = trace(np.zeros(0, np.uint8), np.zeros((0, 4), np.int32), np.zeros(1, np.int64), np.zeros((0, 4), np.float32))
+    shapes = trace(
+        np.zeros(0, np.uint8), np.zeros((0, 4), np.int32), np.zeros(1, np.int64), np.zeros((0, 4), np.float32)
+    )
     assert shapes.vertices.shape == (0, 2)
     assert shapes.starts.tolist() == [0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from hema_stages.segment.kernels import decode_masks, mask_frames, suppress
 
 

@@ -78,6 +78,6 @@ def _weights() -> Iterator[Finding]:
         try:
             card.verify()
         except ModelError as error:
-            yield Finding(f"weights {card.name}", False, error.message, error.remedy)
+            yield Finding(f"weights {card.name}", False, error.message, error.remedy, card.shipped)
         else:
             yield Finding(f"weights {card.name}", True, f"sha256 {card.sha256[:16]}")

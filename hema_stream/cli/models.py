@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from hema_models.cards import ModelCard
+
+
+def _identity(card: ModelCard) -> str:
+    return f"sha256 {card.sha256[:16]}" if card.shipped else "weights not shipped"
 
 
 @click.command("models")
@@ -15,7 +24,7 @@ def command(name: str | None) -> None:
         click.echo(find_card(name).model_dump_json(indent=2))
         return
     for card in shipped_cards().values():
-        click.echo(f"{card.name}: {card.architecture}, {card.licence}, sha256 {card.sha256[:16]}")
+        click.echo(f"{card.name}: {card.architecture}, {card.licence}, {_identity(card)}")
         click.echo(f"  classes: {', '.join(card.classes)}")
         for note in card.notes:
             click.echo(f"  note: {note}")

@@ -2,41 +2,111 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
+F = TypeVar("F", bound=Callable[..., Any])
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
+def common_options(function: F) -> F:
+    """Add what every training takes."""
+    for option in (
+        click.option("--exclude-source", multiple=True, help="Source to leave out; may be repeated."),
+        click.option("--fold", type=int, help="Fold held out of training; none trains on everything."),
+        click.option("--folds", default=5, show_default=True, help="Folds by smear, run or picture."),
+        click.option("--out", type=FILE, required=True, help="Where the weights go (safetensors); the card beside."),
+        click.option("--start", type=FILE, help="Weights to begin from (safetensors)."),
+    ):
+        function = option(function)
+    return function
+
+
 @click.group("train")
 def command() -> None:
-    """Train a model from labelled smears."""
+    """Train a model from labelled smears. Use the card that is written with --set stage.model=CARD."""
 
 
 @command.command()
 @click.option("--data", type=FOLDER, required=True, help="Folder with train.json (COCO) and its images.")
-@click.option("--start", type=FILE, help="Weights to begin from (safetensors).")
-@click.option("--out", type=FILE, required=True, help="Where the weights go (safetensors).")
-@click.option("--architecture", default="yolo11n-seg", show_default=True)
+@click.option("--architecture", default="yolo11n-seg", show_default=True, help="ultralytics segmentation model.")
 @click.option("--minutes", default=55.0, show_default=True, help="Wall time of the schedule.")
-@click.option("--folds", default=5, show_default=True, help="Folds by smear, run or picture.")
-@click.option("--fold", type=int, default=0, show_default=True, help="Fold held out for development; -1 for none.")
-@click.option("--exclude-source", multiple=True, help="Laboratory to leave out; may be repeated.")
+@common_options
 def segment(
     data: Path,
-    start: Path | None,
-    out: Path,
     architecture: str,
     minutes: float,
+    start: Path | None,
+    out: Path,
     folds: int,
-    fold: int,
+    fold: int | None,
     exclude_source: tuple[str, ...],
 ) -> None:
     """Train the segmenter on packed fields at 0.25 um a pixel."""
+    from hema_models.training.card import write_card
     from hema_models.training.segment import SegmentRecipe, train_segmenter
 
     labs = tuple(lab for lab in SegmentRecipe.labs if lab not in exclude_source)
-    recipe = SegmentRecipe(labs=labs, minutes=minutes, folds=folds, fold=None if fold < 0 else fold)
+    recipe = SegmentRecipe(labs=labs, minutes=minutes, folds=folds, fold=fold)
     train_segmenter(data / "train.json", start, out, recipe, architecture, click.echo)
+    click.echo(f"card: {write_card(out, architecture, None, (), 'AGPL-3.0')}")
+
+
+@command.command()
+@click.option("--data", type=FOLDER, required=True, help="Folder with labels.csv and chula_rbc12.")
+@click.option("--architecture", default="tf_efficientnet_lite0", show_default=True, help="timm model.")
+@click.option("--passes", type=float, help="Passes over the data, instead of the recipe's.")
+@common_options
+def rbc(**options: Any) -> None:
+    """Train the red cell classifier."""
+    _classifier("rbc", **options)
+
+
+@command.command()
+@click.option("--data", type=FOLDER, required=True, help="Folder with labels.csv.")
+@click.option("--architecture", default="tf_efficientnet_lite0", show_default=True, help="timm model.")
+@click.option("--passes", type=float, help="Passes over the data, instead of the recipe's.")
+@common_options
+def wbc(**options: Any) -> None:
+    """Train the white cell classifier."""
+    _classifier("wbc", **options)
+
+
+def _classifier(
+    stream: str,
+    data: Path,
+    architecture: str,
+    passes: float | None,
+    start: Path | None,
+    out: Path,
+    folds: int,
+    fold: int | None,
+    exclude_source: tuple[str, ...],
+) -> None:
+    from dataclasses import replace
+
+    from hema_models.training.card import write_card
+    from hema_models.training.classify import RECIPES, train_classifier
+    from hema_stream.core.taxonomy import load_taxonomy
+
+    classes = load_taxonomy(stream).names
+    recipe = replace(RECIPES[stream], folds=folds, fold=fold, exclude=exclude_source)
+    recipe = replace(recipe, passes=passes) if passes else recipe
+    crops, held, logits = train_classifier(stream, data, classes, start, out, recipe, architecture, click.echo)
+    click.echo(f"card: {write_card(out, architecture, stream, classes, 'research use; see the data')}")
+    if len(held):
+        path = out.with_suffix(".heldout.csv.gz")
+        with gzip.open(path, "wt", newline="", encoding="utf-8") as handle:
+            writer = csv.writer(handle)
+            writer.writerow(["name", "class", "source", "group", *classes])
+            for row, values in zip(held, logits, strict=True):
+                writer.writerow(
+                    [crops.names[row], crops.labels[row], crops.sources[row], crops.groups[row], *values.round(3)]
+                )
+        click.echo(f"logits of {len(held)} held-out cells: {path}")

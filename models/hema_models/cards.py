@@ -22,6 +22,7 @@ class ModelCard(BaseModel):
         name: what properties call it, such as ``segment.model=yolo11n-seg``.
         task: ``segment`` or ``classify``; stream: ``rbc`` or ``wbc`` for a classifier.
         architecture: ultralytics' or timm's name.
+        shipped: whether the weights come with the program; else whoever wants them trains them.
         weights: file name beside the card; sha256: its hash.
         classes: outputs in order.
         absent: classes of the taxonomy without data, never predicted.
@@ -34,6 +35,7 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    shipped: bool = True
     task: Literal["segment", "classify"]
     stream: Literal["rbc", "wbc"] | None = None
     architecture: str
@@ -65,9 +67,10 @@ class ModelCard(BaseModel):
             ModelError: missing, or of another hash.
         """
         if not self.path.is_file():
-            command = f"hema-stream train {self.stream or 'segment'} --architecture {self.architecture} --data DIR"
+            what = f"{self.stream or 'segment'} --architecture {self.architecture}"
+            command = f"hema-stream train {what} --data DIR --out {self.path}"
             raise ModelError("weights are missing", place=str(self.path), remedy=f"train them: {command}")
-        if identity(self.path) != self.sha256:
+        if self.shipped and identity(self.path) != self.sha256:
             raise ModelError("weights are not those of the card", place=str(self.path), remedy="reinstall hema-stream")
 
 

@@ -1,0 +1,99 @@
+"""Commands that need no images."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hema_stream.cli", *args], capture_output=True, text=True, timeout=100, **options
+    )
+
+
+def test_launch_runs_a_line_of_text() -> None:
+    done = run("launch", "fakesrc num-buffers=5 slides=2 ! identity ! fakesink", "--statistics")
+    assert done.returncode == 0
+    assert "slide-1: done" in done.stdout
+    assert "identity               10 calls" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("fakesrc ! nosuch ! fakesink", "no stage is registered as 'nosuch'"),
+        ("fakesrc ! identiy ! fakesink", "did you mean identity?"),
+        ("fakesrc num-buffers=many ! fakesink", "num_buffers='many': expected 0.."),
+        ("fakesrc num-buffers=-1 ! fakesink", "allowed 0.."),
+        ("fakesrc colour=red ! fakesink", "no property 'colour'"),
+        ("fakesrc ! ! fakesink", "line 1, column 11: found '!' where a stage was expected"),
+        ("fakesrc !", "the text ends where a stage was expected"),
+        ("fakesrc ! identity", "identity.src is not linked"),
+    ],
+)
+def test_launch_says_what_is_wrong(text: str, said: str) -> None:
+    done = run("launch", text)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_inspect_lists_and_shows() -> None:
+    assert "segment" in run("inspect").stdout
+    shown = run("inspect", "clean").stdout
+    assert "min-solidity" in shown
+    assert "0.0..1.0, default 0.7" in shown
+    assert "on error: gap" in shown
+
+
+def test_graph_draws_the_smear_pipeline() -> None:
+    drawn = run("graph").stdout
+    assert drawn.startswith("digraph pipeline {")
+    assert '"dedupe" -> "rbc"' in drawn
+
+
+def test_models_shows_cards_with_licences() -> None:
+    shown = run("models").stdout
+    for name in ("yolo11n-seg", "rbc", "wbc"):
+        assert f"{name}:" in shown
+    assert "AGPL-3.0" in shown
+    card = json.loads(run("models", "wbc").stdout)
+    assert len(card["classes"]) == 12
+
+
+def test_doctor_finds_what_is_needed() -> None:
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "weights rbc" in done.stdout
+
+
+def test_the_gpu_profile_refuses_with_the_command_that_trains(tmp_path: Path) -> None:
+    field = Path(__file__).parents[2] / "examples" / "fields" / "pbc-basophil.png"
+    done = run("analyze", str(field), "-o", str(tmp_path), "--profile", "gpu")
+    assert done.returncode == 4
+    assert "hema-stream train" in done.stderr
+
+
+def test_a_third_partys_stage_is_used_by_name(tmp_path: Path) -> None:
+    (tmp_path / "thirdparty.py").write_text(
+        "from hema_stream.flow import Transform, loop, prop\n"
+        "class Double(Transform):\n"
+        '    """Twice the number."""\n'
+        "    runs_on = loop()\n"
+        "    times: int = prop(2, doc='factor')\n"
+        "    def process(self, item, state):\n"
+        "        return item * self.times\n"
+    )
+    info = tmp_path / "thirdparty-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hema_stream.stages]\ndouble = thirdparty:Double\n")
+    import os
+
+    done = run("launch", "fakesrc ! double times=3 ! fakesink", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert "Twice the number." in run("inspect", env={**os.environ, "PYTHONPATH": str(tmp_path)}).stdout

@@ -93,6 +93,7 @@ def _classifier(
 
     from hema_models.training.card import write_card
     from hema_models.training.classify import RECIPES, train_classifier
+
     from hema_stream.core.taxonomy import load_taxonomy
 
     classes = load_taxonomy(stream).names

@@ -18,7 +18,7 @@ INFERENCE_SIDE = 1024
 def write_card(
     weights: Path, architecture: str, stream: str | None, classes: tuple[str, ...], licence: str, **more: Any
 ) -> Path:
-    """Write ``<weights>.card.json``; ``stream`` None is the segmenter. ``segment.model=`` and its like take its path."""
+    """Write ``<weights>.card.json``, whose path ``segment.model=`` and its like take; stream None is the segmenter."""
     common: dict[str, Any] = {
         "name": weights.stem,
         "architecture": architecture,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -65,7 +66,16 @@ def command(
     options = Options(out, profile, (*backend_settings("smear", backend), *settings), deltas)
     with open_progress(len(free), as_json, out) as progress:
         code = _run(free, options, progress) if free else EXIT_OK
+    if code == EXIT_INTERRUPTED:
+        _leave_at_once(code)
     sys.exit(EXIT_REJECTED if code == EXIT_OK and rejected else code)
+
+
+def _leave_at_once(code: int) -> None:
+    """End without waiting for calls that were given up: the interpreter would join their threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(images: Sequence[InputImage], options: Options, observer: Observer) -> int:

@@ -37,6 +37,9 @@ class Executor(Protocol):
     async def pull(self, outputs: Outputs) -> list[Any]:
         """Take the next outputs of a lazy hook; empty at its end."""
 
+    async def release(self, slide: str) -> None:
+        """Free what is kept of a slide."""
+
     async def close(self) -> None:
         """Stop the stage and free the workers."""
 
@@ -79,6 +82,10 @@ class LoopExecutor:
         """Take the next outputs."""
         return outputs.advance(PULL)
 
+    async def release(self, slide: str) -> None:
+        """Free a slide's state here and now."""
+        self.invoker.call("close", slide)
+
     async def close(self) -> None:
         """Stop the stage."""
         self.invoker.stage.stop()
@@ -116,6 +123,13 @@ class ThreadExecutor:
         """Take the next outputs in a thread."""
         taken: list[Any] = await self._run(outputs.advance, PULL)
         return taken
+
+    async def release(self, slide: str) -> None:
+        """Free a slide's state; in a thread only where the stage has something to do for it."""
+        if type(self._invoker.stage).close is Stage.close:
+            self._invoker.states.pop(slide, None)
+        else:
+            await self.call("close", slide, deadline=self._invoker.stage.deadline)
 
     async def close(self) -> None:
         """Stop the stage; threads that hang are left behind."""
@@ -194,9 +208,6 @@ class ProcessExecutor:
             answers = await self._everywhere(operation, slide, *args)
             self._caps.setdefault(slide, []).append(args)
             return answers[0]
-        if operation == "close":
-            self._caps.pop(slide, None)
-            return await self._everywhere(operation, slide)
         worker = await self._free.get()
         try:
             return await self._ask(worker, deadline, operation, slide, *args)
@@ -210,10 +221,15 @@ class ProcessExecutor:
         """Take the next outputs; a worker sends them whole."""
         return outputs.advance(PULL)
 
+    async def release(self, slide: str) -> None:
+        """Free a slide's state in each worker."""
+        if self._caps.pop(slide, None) is not None:
+            await self._everywhere("close", slide)
+
     async def close(self) -> None:
         """End the workers."""
-        for worker in list(self._all):
-            await asyncio.get_running_loop().run_in_executor(None, worker.kill)
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(None, worker.kill) for worker in self._all))
         self._all.clear()
 
     async def _everywhere(self, operation: str, slide: str, *args: Any) -> list[Any]:

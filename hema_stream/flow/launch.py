@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hema_stream.flow.errors import LaunchSyntaxError, PipelineError
+from hema_stream.flow.errors import LaunchSyntaxError, PropertyError
 from hema_stream.flow.pipeline import Pipeline
 from hema_stream.flow.registry import Registry
 
@@ -87,7 +87,7 @@ def parse_launch(
         pipeline.add(registry.load(element.kind)(name=element.name, **own))
     if given:
         names = ", ".join(e.name for e in description.elements)
-        raise PipelineError(f"properties are set for {', '.join(given)}, but the stages are {names}")
+        raise PropertyError(f"properties are set for {', '.join(given)}, but the stages are {names}")
     for source, sink in description.links:
         pipeline.link(source, sink)
     return pipeline

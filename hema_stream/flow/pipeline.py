@@ -54,6 +54,7 @@ class Pipeline:
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._failure: BaseException | None = None
         self._settled = asyncio.Event()
+        self._closed = asyncio.Event()
         self._holders: set[str] = set()
 
     def __getitem__(self, name: str) -> Stage:
@@ -123,8 +124,7 @@ class Pipeline:
         for name in self.topology.order():
             await self._runners[name].stop()
         self._set("ready")
-        for name in self.topology.order():
-            await self._runners[name].executor.close()
+        await asyncio.gather(*(runner.executor.close() for runner in self._runners.values()))
         self._set("null")
         self.bus.close()
 
@@ -167,6 +167,12 @@ class Pipeline:
         self._open[slide] = set(self._runners)
         for link in self._links.values():
             link.open(slide, priority)
+
+    async def room_for_slide(self, limit: int) -> None:
+        """Wait until fewer than ``limit`` slides are open; 0 is no limit."""
+        while limit and len(self._open) >= limit:
+            self._closed.clear()
+            await self._closed.wait()
 
     def note_end(self, slide: str, runner: Runner) -> None:
         """A stage is through with a slide."""
@@ -247,6 +253,7 @@ class Pipeline:
                 link.purge(slide)
             self.bus.post(SlideEnded(slide, outcome.status, outcome.error))
             self._settled.set()
+            self._closed.set()
 
     def _take_holders(self) -> set[str]:
         holders, self._holders = self._holders, set()

@@ -339,7 +339,7 @@ class Runner:
     async def _end(self, slide: str, run: SlideRun) -> None:
         returned = await self.executor.call("finish", slide, deadline=self.stage.deadline)
         await self._send_all(slide, returned)
-        await self.executor.call("close", slide)
+        await self.executor.release(slide)
         self._forward(Eos(slide))
         self.slides.pop(slide, None)
         self._blocked.discard(slide)
@@ -415,12 +415,13 @@ class Runner:
             run.emitting.cancel()
         await self._settle(run)
         outputs: list[Any] = []
-        for operation, given in [*(("process", (item, pad)) for pad, item in last), (hook, args)]:
+        leave = [(hook, args)] if getattr(type(self.stage), hook) is not getattr(Stage, hook) else []
+        for operation, given in [*(("process", (item, pad)) for pad, item in last), *leave]:
             returned = await self.executor.call(operation, slide, *given, deadline=self.stage.deadline)
             outputs += returned.items
             while returned.rest is not None:
                 outputs += await self.executor.pull(returned)
-        await self.executor.call("close", slide)
+        await self.executor.release(slide)
         self.wake()
         only = next(iter(self.outbound), "")
         pairs = [output if len(self.stage.sources) > 1 else (only, output) for output in outputs]

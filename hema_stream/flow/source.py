@@ -44,6 +44,7 @@ class SourceRunner(Runner):
 
     async def _pass_on(self, event: Any) -> None:
         if isinstance(event, StreamStart):
+            await self.pipeline.room_for_slide(int(getattr(self.stage, "max_open", 0)))
             self.pipeline.note_start(event.slide, event.priority)
         elif self.pipeline.is_over(event.slide):
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from hema_models.torchvision_ops import ensure_torchvision
@@ -16,6 +17,7 @@ def segmenter_network(architecture: str) -> Any:
         architecture: ultralytics' model name without ending, such as ``yolo11n-seg``.
     """
     ensure_torchvision()
+    logging.getLogger("ultralytics").setLevel(logging.ERROR)  # it prints on standard output, which is the commands'
     from ultralytics.cfg import get_cfg
     from ultralytics.nn.tasks import SegmentationModel
 

@@ -29,6 +29,8 @@ class FileSource(Source):
     location: str = prop("", doc="file, folder or pattern; several separated by |")
     mpp: float = prop(0.0, doc="scale of every image; 0 takes the file's own", unit="um/px", ge=0.0)
 
+    max_open: int = prop(12, doc="slides that are open at once", ge=1)
+
     def __init__(self, **properties: Any) -> None:
         super().__init__(**properties)
         self.inputs: list[InputImage] = []

@@ -28,6 +28,7 @@ class _TileStanding:
     confidence: NDArray[np.float32]
     unknown: NDArray[np.bool_]
     lost: NDArray[np.bool_]
+    final: NDArray[np.bool_]
 
     @classmethod
     def of(cls, size: int) -> _TileStanding:
@@ -37,6 +38,7 @@ class _TileStanding:
             np.zeros(size, bool),
             np.full(size, NO_LABEL, np.int16),
             np.zeros(size, np.float32),
+            np.zeros(size, bool),
             np.zeros(size, bool),
             np.zeros(size, bool),
         )
@@ -60,11 +62,17 @@ class Standings:
     def __init__(self, taxonomies: dict[str, Taxonomy]) -> None:
         self._taxonomies = taxonomies
         self._tiles: dict[int, _TileStanding] = {}
+        self._held: dict[int, list[Labels]] = {}
         self.counts: Counter[str] = Counter()
         self.relabelled = 0
 
-    def add(self, cells: CellTable) -> None:
-        """Count cells; one that is counted already stays so."""
+    def add(self, cells: CellTable) -> list[Labels]:
+        """Count cells; one that is counted already stays so.
+
+        Returns:
+            Labels that had come before their cell was counted, or before it was retracted and came back.
+        """
+        known: list[Labels] = []
         for tile, rows in _by_tile(cells.tile):
             numbers = cells.index[rows]
             standing = self._grow(tile, int(numbers.max()) + 1)
@@ -73,6 +81,20 @@ class Standings:
             standing.single[numbers] = cells.clump[rows] == 0
             standing.counted[numbers] = True
             self._count(standing, numbers[fresh], +1)
+            for labels in self._held.get(tile, ()):
+                own = np.isin(labels.keys[:, 1], numbers[fresh])
+                if own.any():
+                    known.append(_choose(labels, own))
+        return known
+
+    def finalise(self, keys: NDArray[np.int32]) -> None:
+        """Note cells that will not change any more; labels are held for others only."""
+        for tile, rows in _by_tile(keys[:, 0]):
+            standing = self._grow(tile, int(keys[rows, 1].max()) + 1)
+            standing.final[keys[rows, 1]] = True
+            held = [labels for labels in self._held.pop(tile, ()) if not standing.final[labels.keys[:, 1]].all()]
+            if held:
+                self._held[tile] = held
 
     def retract(self, keys: NDArray[np.int32]) -> None:
         """Take cells out of the counts; their labels stay, for they may come back."""
@@ -98,6 +120,8 @@ class Standings:
             standing.unknown[numbers] = labels.unknown[rows]
             self._count(standing, numbers[counted], +1)
             shown[rows] = counted
+            if not standing.final[numbers].all():
+                self._held.setdefault(tile, []).append(_choose(labels, rows))
         return _choose(labels, shown)
 
     def lose(self, keys: NDArray[np.int32]) -> None:
@@ -149,5 +173,5 @@ def _by_tile(tiles: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.intp]]]
         yield int(tile), np.flatnonzero(tiles == tile)
 
 
-def _choose(labels: Labels, rows: NDArray[np.bool_]) -> Labels:
+def _choose(labels: Labels, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Labels:
     return Labels(labels.stream, labels.keys[rows], labels.probabilities[rows], labels.best[rows], labels.unknown[rows])

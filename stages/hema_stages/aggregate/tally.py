@@ -77,15 +77,17 @@ class Tally(Stage):
         """Apply a change of the counted set, or labels, and pass on what observers need of it."""
         if isinstance(item, Labels):
             return "deltas", self._delta(state, CellTable.empty(), NO_KEYS, (state.standings.label(item),))
-        state.standings.add(item.added)
+        known = state.standings.add(item.added)
         state.standings.retract(item.retracted)
+        state.standings.finalise(item.kept)
+        state.standings.finalise(item.dropped)
         if len(item.added):
             state.tables.append(item.added)
         for tile, outcome in item.ended.items():
             state.ledger.end(tile, outcome)
         state.reasons.update(item.reasons.values())
         state.removed.update(item.removed)
-        return "deltas", self._delta(state, item.added, item.retracted, ())
+        return "deltas", self._delta(state, item.added, item.retracted, tuple(known))
 
     def gap(self, gap: Gap, state: _Counting) -> None:
         """Note the cells whose classification was lost."""

@@ -18,12 +18,12 @@ class SourceRunner(Runner):
     def __init__(self, stage: Source, pipeline: Any) -> None:
         super().__init__(stage, pipeline)
         self.exhausted = False
-        self._ended = False
+        self._ended = self._waiting = False
 
     @property
     def idle(self) -> bool:
         """Whether nothing more is on its way just now: it has ended, or says that it only waits."""
-        return self.exhausted or bool(getattr(self.stage, "waiting", False))
+        return self.exhausted or self._waiting or bool(getattr(self.stage, "waiting", False))
 
     def end(self) -> None:
         """Take no more from the source."""
@@ -42,9 +42,18 @@ class SourceRunner(Runner):
             self.exhausted = True
         self.pipeline.note_exhausted(self)
 
+    async def _room(self) -> None:
+        """Wait until fewer slides are open than the stage's ``max_open``, if it has one."""
+        self._waiting = True
+        self.pipeline.note_idle()
+        try:
+            await self.pipeline.room_for_slide(int(getattr(self.stage, "max_open", 0)))
+        finally:
+            self._waiting = False
+
     async def _pass_on(self, event: Any) -> None:
         if isinstance(event, StreamStart):
-            await self.pipeline.room_for_slide(int(getattr(self.stage, "max_open", 0)))
+            await self._room()
             self.pipeline.note_start(event.slide, event.priority)
         elif self.pipeline.is_over(event.slide):
             return

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -16,58 +17,98 @@ from hema_stages.readers.probe import IMAGE_SUFFIXES
 from hema_stream.core.errors import InputCode, InputError
 from hema_stream.core.slide import InputImage
 from hema_stream.flow import Buffer, Caps, CapsEvent, Eos, Event, Source, StreamStart, prop
+from hema_stream.flow.bus import ErrorMessage
+
+LONGEST_ID = 180
+"""Bytes of an id; a file system's limit for a folder's name is 255, and artefacts are written beside it."""
 
 
 class FileSource(Source):
     """Open one slide an image, a few at a time.
 
-    ``location`` names files, folders or patterns, separated by ``|``; a program may set ``inputs`` instead.
+    ``location`` names files, folders or patterns, separated by ``|``; a program may set ``inputs`` instead. What
+    ``location`` names in vain is told on the bus and kept in ``rejected``; the others go on.
+
+    Raises:
+        InputError: nothing that ``location`` names can be opened.
     """
 
     produces = Caps("image/input")
 
     location: str = prop("", doc="file, folder or pattern; several separated by |")
-    mpp: float = prop(0.0, doc="scale of every image; 0 takes the file's own", unit="um/px", ge=0.0)
+    mpp: float = prop(0.0, doc="scale of every image; 0 takes the file's own", unit="um/px", ge=0.0, le=100.0)
+    max_open: int = prop(12, doc="slides under way at a time", ge=1)
 
-    max_open: int = prop(12, doc="slides that are open at once", ge=1)
-
-    def __init__(self, **properties: Any) -> None:
-        super().__init__(**properties)
+    def __init__(self, name: str = "", **properties: Any) -> None:
+        super().__init__(name, **properties)
         self.inputs: list[InputImage] = []
         self.rejected: list[InputError] = []
 
     async def stream(self) -> AsyncIterator[Event]:
-        """Yield each image as a slide of one buffer; downstream's room decides how far ahead it runs."""
-        if self.location:
-            found, self.rejected = find_inputs(self.location.split("|"), self.mpp or None)
-            self.inputs = [*self.inputs, *found]
-        for image in self.inputs:
+        """Yield each image as a slide of one buffer; the runtime opens ``max_open`` at a time."""
+        for image in [*self.inputs, *self._located()]:
             yield StreamStart(image.id)
             yield CapsEvent(image.id, Caps("image/input"))
             yield Buffer(image.id, image)
             yield Eos(image.id)
             await asyncio.sleep(0)
 
+    def _located(self) -> list[InputImage]:
+        if not self.location:
+            return []
+        found, self.rejected = find_inputs(self.location.split("|"), self.mpp or None)
+        if self.rejected and not found and not self.inputs:
+            raise self.rejected[0]
+        for error in self.rejected:
+            self.post(ErrorMessage("", error, self.name))
+        return found
+
 
 def find_inputs(patterns: Iterable[str], mpp: float | None) -> tuple[list[InputImage], list[InputError]]:
     """Find the images that files, folders and patterns name.
 
+    Args:
+        patterns: files, folders (their images, not those of folders within), or glob patterns; ``**`` goes deep.
+        mpp: microns a pixel told by the caller for all of them, or None.
+
     Returns:
-        The images, with ids that name their result folders: the file's stem, and a short hash of the path where two
-        clash; and an error for each pattern that names nothing.
+        The images, each file once, with ids that name their result folders: the file's stem, and a short hash of the
+        path where two clash; and an error (not_found, empty_folder or no_permission) for each that cannot be opened.
     """
-    paths: dict[Path, None] = {}
+    paths: dict[str, Path] = {}
     errors: list[InputError] = []
     for pattern in patterns:
         try:
-            paths.update(dict.fromkeys(_expand(pattern)))
+            for path in _expand(pattern):
+                paths.setdefault(os.path.abspath(path), path)
         except InputError as error:
             errors.append(error)
-    return name_inputs(list(paths), mpp), errors
+    readable: list[Path] = []
+    for path in paths.values():
+        try:
+            check_file(path)
+            readable.append(path)
+        except InputError as error:
+            errors.append(error)
+    return name_inputs(readable, mpp), errors
+
+
+def check_file(path: Path) -> None:
+    """Raise InputError where a file is missing, is none, or may not be read by this user."""
+    try:
+        present, regular = path.exists(), path.is_file()
+    except PermissionError as error:
+        raise _forbidden(path) from error
+    if not present:
+        raise InputError("no such file", place=str(path), remedy="check the path", code=InputCode.NOT_FOUND)
+    if not os.access(path, os.R_OK):
+        raise _forbidden(path)
+    if not regular:
+        raise InputError("not a file", place=str(path), remedy="name a file", code=InputCode.UNSUPPORTED_FORMAT)
 
 
 def name_inputs(paths: Sequence[Path], mpp: float | None) -> list[InputImage]:
-    """Give each path an id that no other has."""
+    """Give each path an id that no other has, whether or not the file system tells cases apart."""
     stems = [safe_stem(path) for path in paths]
     count = Counter(stem.casefold() for stem in stems)
     return [
@@ -77,30 +118,45 @@ def name_inputs(paths: Sequence[Path], mpp: float | None) -> list[InputImage]:
 
 
 def safe_stem(path: Path) -> str:
-    """A file's stem without what a folder's name cannot hold; letters of any script and spaces stay."""
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", path.stem).strip(" .") or "image"
+    """A file's stem as a folder's name: composed letters of any script and spaces stay, what no name may hold goes."""
+    composed = unicodedata.normalize("NFC", path.stem)
+    allowed = re.sub(r'[\x00-\x1f\x7f\ud800-\udfff<>:"/\\|?*]', "_", composed)
+    short = allowed.encode()[:LONGEST_ID].decode(errors="ignore")
+    return short.strip(" .") or "image"
 
 
 def _short_hash(path: Path) -> str:
-    return hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:6]
+    return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:8]
 
 
 def _expand(pattern: str) -> list[Path]:
     path = Path(pattern)
-    if path.is_dir():
+    if _is_folder(path):
         return _folder(path)
-    if path.exists() or not glob.has_magic(pattern):
+    if os.path.lexists(path) or not glob.has_magic(pattern):
         return [path]
     found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
     if not found:
         raise InputError("no file matches", place=pattern, remedy="check the pattern", code=InputCode.NOT_FOUND)
-    return [inner for match in found for inner in (_folder(match) if match.is_dir() else [match])]
+    files = [match for match in found if not _is_folder(match)]
+    return files or [image for match in found for image in _folder(match)]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError as error:
+        raise _forbidden(path) from error
 
 
 def _folder(path: Path) -> list[Path]:
     if not os.access(path, os.R_OK | os.X_OK):
-        raise InputError("no permission to read", place=str(path), remedy="chmod +rx", code=InputCode.NO_PERMISSION)
-    images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+        raise _forbidden(path)
+    images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.is_dir())
     if not images:
         raise InputError("holds no image", place=str(path), remedy="name another folder", code=InputCode.EMPTY_FOLDER)
     return images
+
+
+def _forbidden(path: Path) -> InputError:
+    return InputError("may not be read", place=str(path), remedy="chmod +r, or +rx", code=InputCode.NO_PERMISSION)

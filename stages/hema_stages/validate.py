@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hema_stages.readers import Reader, open_reader
+from hema_stages.readers.memory import bound_address_space
 from hema_stages.readers.probe import Probe, probe
+from hema_stages.source import check_file
 from hema_stream.core.errors import InputCode, InputError
 from hema_stream.core.slide import InputImage, ScaleSource, Slide
 from hema_stream.flow import Caps, Policy, Transform, process, prop
+
+VIEW = 1024
+PLACES, PLACE = 6, 256
+OVERVIEW_PIXELS = 64_000_000
+WHITE = np.full(3, 255, np.uint8)
 
 
 class Validate(Transform[InputImage, Slide]):
     """Open an input in a worker process that a hostile file may crash, and refuse what cannot be analysed.
 
-    Refusals carry an ``InputCode``; sizes are checked as declared, before pixels are decoded.
+    Refusals carry an ``InputCode``; sizes are checked as declared, before pixels are decoded. A plain picture is then
+    decoded whole, a slide only as an overview: a damaged tile of it is a gap later.
     """
 
     accepts = Caps("image/input")
@@ -31,71 +41,77 @@ class Validate(Transform[InputImage, Slide]):
     max_pixels: int = prop(200_000_000, doc="declared pixels of a plain image", unit="px", ge=1)
     max_bytes: int = prop(512 << 20, doc="decoded bytes of a plain image", unit="bytes", ge=1)
     max_tile_pixels: int = prop(64_000_000, doc="declared pixels of a slide's tile", unit="px", ge=1)
-    blank_deviation: float = prop(2.0, doc="grey deviation under which a picture is blank", ge=0.0)
+    blank_contrast: float = prop(8.0, doc="what differs less from the ground is no cell", unit="levels", ge=0.0)
+    blank_share: float = prop(1e-4, doc="share of differing pixels up to which a picture is blank", ge=0.0, le=1.0)
+    address_space: int = prop(4 << 30, doc="what the worker may map beyond its libraries; 0: any", unit="bytes", ge=0)
+
+    def start(self) -> None:
+        """Load the decoders, keep them to one thread, and bound the worker's memory."""
+        import cv2
+        import imagecodecs  # noqa: F401  its libraries must not count
+        import openslide  # noqa: F401
+        import simplejpeg  # noqa: F401
+        import tifffile  # noqa: F401
+
+        cv2.setNumThreads(1)
+        bound_address_space(self.address_space)
 
     def process(self, item: InputImage, state: Any, pad: str = "sink") -> Slide:
         """Turn an input into a slide, or raise InputError."""
-        check_path(item.path)
+        check_file(item.path)
         found = probe(item.path)
         self._check_size(found, item.path)
         check_levels(found, item.path)
-        self._check_pixels(found, item.path)
         top = found.levels[0]
         mpp = item.mpp or found.mpp
-        source = ScaleSource.GIVEN if item.mpp else ScaleSource.METADATA if found.mpp else None
-        return Slide(
+        slide = Slide(
             id=item.id,
             path=item.path,
             width=top.width,
             height=top.height,
             mpp=mpp,
-            scale_source=source,
+            scale_source=ScaleSource.GIVEN if item.mpp else ScaleSource.METADATA if found.mpp else None,
             levels=found.levels,
             reader=found.reader,
             warnings=self._warnings(found, mpp),
         )
+        self._check_pixels(slide)
+        return slide
 
     def _check_size(self, found: Probe, path: Path) -> None:
-        top = found.levels[0]
+        top, place = found.levels[0], str(path)
+        size, tile = f"{top.width} x {top.height} px", found.tile[0] * found.tile[1]
+        if found.reader == "plain" and top.width * top.height > min(self.max_pixels, self.max_bytes // 3):
+            limit = f"{self.max_pixels / 1e6:.0f} MPix or {self.max_bytes / (1 << 20):.0f} MiB"
+            remedy = "store large pictures as tiled pyramidal TIFF, or raise validate.max_pixels and max_bytes"
+            raise InputError(f"declares {size}, more than {limit}", place=place, remedy=remedy, code=InputCode.BOMB)
+        if found.reader != "plain" and tile > self.max_tile_pixels:
+            what = f"has tiles of {found.tile[0]} x {found.tile[1]} px"
+            remedy = "store it with smaller tiles, or raise validate.max_tile_pixels"
+            raise InputError(what, place=place, remedy=remedy, code=InputCode.BOMB)
         if min(top.width, top.height) < self.min_side:
-            raise InputError(
-                f"{top.width} x {top.height} px is too small",
-                place=str(path),
-                remedy=f"at least {self.min_side} px a side are needed",
-                code=InputCode.TOO_SMALL,
-            )
-        pixels = top.width * top.height
-        if found.reader == "plain" and (pixels > self.max_pixels or 3 * pixels > self.max_bytes):
-            raise InputError(
-                f"declares {top.width} x {top.height} px, more than {self.max_pixels // 10**6} MPix",
-                place=str(path),
-                remedy="store large pictures as tiled pyramidal TIFF, or raise validate.max_pixels",
-                code=InputCode.BOMB,
-            )
-        if found.tile[0] * found.tile[1] > self.max_tile_pixels and found.reader != "plain":
-            raise InputError(
-                f"has tiles of {found.tile[0]} x {found.tile[1]} px",
-                place=str(path),
-                remedy="store it with smaller tiles, or raise validate.max_tile_pixels",
-                code=InputCode.BOMB,
-            )
+            remedy = f"at least {self.min_side} px a side are needed"
+            raise InputError(f"{size} is too small", place=place, remedy=remedy, code=InputCode.TOO_SMALL)
 
-    def _check_pixels(self, found: Probe, path: Path) -> None:
-        """Decode a plain picture whole, and a low-resolution view of a slide: cut files and blank ones show here."""
-        import cv2
-
-        from hema_stages.readers import open_reader
-
-        reader = open_reader(Slide("", path, *_size(found), None, None, found.levels, found.reader), "plain")
+    def _check_pixels(self, slide: Slide) -> None:
+        """Look at the picture: cut files and blank ones show here."""
+        reader = open_reader(slide, "plain")
         try:
-            width, height = _size(found)
-            shrink = max(width, height) / 1024
-            view = (max(round(width / shrink), 1), max(round(height / shrink), 1)) if shrink > 1 else (width, height)
-            grey = cv2.cvtColor(reader.read((0, 0, width, height), view, np.zeros(3, np.uint8)), cv2.COLOR_RGB2GRAY)
+            view = overview(slide, reader)
         finally:
             reader.close()
-        if float(grey.std()) < self.blank_deviation:
-            raise InputError("is blank", place=str(path), remedy="scan a place with cells", code=InputCode.BLANK)
+        if self._is_blank(view):
+            remedy = "scan a place with cells"
+            raise InputError("is blank", place=str(slide.path), remedy=remedy, code=InputCode.BLANK)
+
+    def _is_blank(self, view: NDArray[np.uint8]) -> bool:
+        """Whether next to nothing stands out from the ground, (H, W, 3) uint8, noise smoothed away."""
+        import cv2
+
+        smooth = cv2.blur(view, (5, 5)).astype(np.float32)
+        ground = np.median(smooth, axis=(0, 1))
+        differs = np.abs(smooth - ground).max(axis=2) > self.blank_contrast
+        return float(differs.mean()) <= self.blank_share
 
     def _warnings(self, found: Probe, mpp: float | None) -> tuple[str, ...]:
         top = found.levels[0]
@@ -107,26 +123,35 @@ class Validate(Transform[InputImage, Slide]):
         return tuple(code.value for code, holds in said.items() if holds)
 
 
-def _size(found: Probe) -> tuple[int, int]:
-    return found.levels[0].width, found.levels[0].height
+def overview(slide: Slide, reader: Reader) -> NDArray[np.uint8]:
+    """View a slide at 1024 px a side at most, (H, W, 3) uint8 RGB.
+
+    One without coarse levels is too large to be read whole only for this; 36 places side by side stand for it.
+    """
+    width, height = slide.width, slide.height
+    shrink = max(max(width, height) / VIEW, 1.0)
+    level = max((level for level in slide.levels if level.downsample <= shrink * 1.001), key=lambda x: x.downsample)
+    if slide.reader == "plain" or level.width * level.height <= OVERVIEW_PIXELS:
+        size = (max(round(width / shrink), 1), max(round(height / shrink), 1))
+        return reader.read((0, 0, width, height), size, WHITE)
+    xs, ys = ([int((extent - PLACE) * (i + 0.5) / PLACES) for i in range(PLACES)] for extent in (width, height))
+    return np.vstack([np.hstack([_place(reader, x, y) for x in xs]) for y in ys])
 
 
-def check_path(path: Path) -> None:
-    """Raise InputError where a file is missing, a folder, or not readable by this user."""
-    if not path.exists():
-        raise InputError("no such file", place=str(path), remedy="check the path", code=InputCode.NOT_FOUND)
-    if not os.access(path, os.R_OK):
-        raise InputError("no permission to read", place=str(path), remedy="chmod +r", code=InputCode.NO_PERMISSION)
-    if not path.is_file():
-        raise InputError("not a file", place=str(path), remedy="name a file", code=InputCode.UNSUPPORTED_FORMAT)
+def _place(reader: Reader, x: int, y: int) -> NDArray[np.uint8]:
+    return reader.read((x, y, x + PLACE, y + PLACE), (PLACE, PLACE), WHITE)
 
 
 def check_levels(found: Probe, path: Path) -> None:
-    """Raise InputError where a pyramid's levels do not get smaller or do not have the picture's shape."""
+    """Raise InputError where a pyramid's levels do not get smaller or do not have the picture's shape.
+
+    A level may be off by the rounding of its sides to whole pixels.
+    """
     top = found.levels[0]
-    for before, level in zip(found.levels, found.levels[1:], strict=False):
-        across, down = top.width / max(level.width, 1), top.height / max(level.height, 1)
-        if level.width >= before.width or abs(across - down) > 0.05 * max(across, down) + 1:
+    for before, level in pairwise(found.levels):
+        expected = level.width * top.height / top.width
+        off = abs(level.height - expected)
+        if level.width >= before.width or off > 1.5 * (1 + top.height / top.width):
             raise InputError(
                 f"level of {level.width} x {level.height} px does not belong to {top.width} x {top.height} px",
                 place=str(path),

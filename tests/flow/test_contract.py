@@ -595,6 +595,27 @@ class TestMemory:  # line 18
             await run(pipeline)
             assert all(link.statistics().high_water <= 5 for link in pipeline._links.values())
 
+    async def test_no_more_slides_are_open_than_the_source_says(self, chain):
+        class Few(Numbers):
+            max_open = 2
+
+            async def stream(self):
+                for slide in "abcde":
+                    self.slides = {slide: 3}
+                    async for event in super().stream():
+                        yield event
+
+        pipeline, most = chain(Few(), Pass("p", delay=0.005), Gather()), 0
+
+        def watch(stage, pad, event):
+            nonlocal most
+            most = max(most, len(pipeline._open))
+
+        pipeline.traces.append(watch)
+        await asyncio.wait_for(pipeline.run(), 20)
+        assert most == 2
+        assert len(pipeline.outcomes) == 5
+
 
 class TestPlacement:  # line 20
     async def test_the_same_stage_runs_on_loop_thread_and_process(self, chain, run):

@@ -162,3 +162,174 @@ def test_levels_that_do_not_belong_together(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check_levels(Probe("tiled", levels, None, False, (128, 128)), tmp_path / "a.tif")
     assert caught.value.code == "bad_levels"
+
+
+class TestPlainPictures:
+    def test_cut_png_and_jpeg_near_their_end(self, tmp_path: Path) -> None:
+        for kind in ("jpg", "png"):
+            path = tmp_path / f"a.{kind}"
+            Image.fromarray(NOISE).save(path)
+            path.write_bytes(path.read_bytes()[:-400])
+            assert code_of(path) == "truncated"
+
+    def test_cut_tiff(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, NOISE, photometric="rgb")
+        path.write_bytes(path.read_bytes()[:-400])
+        assert code_of(path) == "truncated"
+
+    def test_text_named_as_a_slide(self, tmp_path: Path) -> None:
+        for name in ("a.svs", "a.tif", "a.jpg"):
+            (tmp_path / name).write_text("hello")
+            assert code_of(tmp_path / name) == "unreadable"
+
+    def test_empty_file(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(b"")
+        assert code_of(tmp_path / "a.png") == "unreadable"
+
+    def test_header_alone(self, tmp_path: Path) -> None:
+        for start, name in [
+            (b"\x89PNG\r\n\x1a\n", "a.png"),
+            (b"\xff\xd8\xff\xe0", "a.jpg"),
+            (b"II*\0\x08\0\0\0", "a.tif"),
+        ]:
+            (tmp_path / name).write_bytes(start)
+            assert code_of(tmp_path / name) == "unreadable"
+
+    def test_folder(self, tmp_path: Path) -> None:
+        assert code_of(tmp_path) == "unsupported_format"
+
+    def test_nothing_of_a_bomb_is_decoded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("hema_stages.validate.open_reader", lambda *_: pytest.fail("was opened"))
+        assert code_of(huge_png(tmp_path / "a.png")) == "bomb"
+
+    def test_bomb_by_bytes(self, tmp_path: Path) -> None:
+        path = png(tmp_path / "a.png", NOISE)
+        with pytest.raises(InputError) as caught:
+            Validate("validate", max_bytes="100KiB").process(InputImage("x", path), None)
+        assert caught.value.code == "bomb"
+
+    def test_jpeg_bomb(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.jpg"
+        Image.fromarray(NOISE).save(path)
+        data = bytearray(path.read_bytes())
+        place = data.index(b"\xff\xc0")
+        data[place + 5 : place + 9] = struct.pack(">HH", 65_500, 65_500)
+        path.write_bytes(data)
+        assert code_of(path) == "bomb"
+
+    def test_sixteen_bit_png(self, tmp_path: Path) -> None:
+        import imagecodecs
+
+        path = tmp_path / "a.png"
+        path.write_bytes(imagecodecs.png_encode(NOISE.astype(np.uint16) * 257))
+        assert code_of(path) == "wrong_color"
+
+    @pytest.mark.parametrize("mode", ["CMYK", "L"])
+    def test_jpeg_of_other_colours(self, tmp_path: Path, mode: str) -> None:
+        Image.fromarray(NOISE).convert(mode).save(tmp_path / "a.jpg")
+        assert code_of(tmp_path / "a.jpg") == "wrong_color"
+
+    def test_grey_and_float_tiff(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "a.tif", NOISE[..., 0])
+        assert code_of(tmp_path / "a.tif") == "wrong_color"
+        tifffile.imwrite(tmp_path / "b.tif", NOISE.astype(np.float32), photometric="rgb")
+        assert code_of(tmp_path / "b.tif") == "wrong_color"
+
+    def test_alpha_in_every_format_that_has_it(self, tmp_path: Path) -> None:
+        rgba = np.dstack([NOISE, np.full(NOISE.shape[:2], 99, np.uint8)])
+        for name, options in [("a.tif", {}), ("b.tif", {"tile": (128, 128)})]:
+            tifffile.imwrite(tmp_path / name, rgba, photometric="rgb", extrasamples=["unassalpha"], **options)
+            assert "alpha_dropped" in validate(tmp_path / name).warnings
+
+    def test_sensor_noise_and_jpeg_grain_are_blank(self, tmp_path: Path) -> None:
+        noise = np.clip(RNG.normal(210, 4, (600, 600, 3)), 0, 255).astype(np.uint8)
+        assert code_of(png(tmp_path / "a.png", noise)) == "blank"
+
+    def test_a_single_cell_is_not_blank(self, tmp_path: Path) -> None:
+        pixels = np.full((1200, 1200, 3), 225, np.uint8)
+        pixels[600:630, 600:630] = (190, 140, 150)
+        assert validate(png(tmp_path / "a.png", pixels)).width == 1200
+
+    def test_large_enough_has_no_warning(self, tmp_path: Path) -> None:
+        pixels = np.tile(NOISE, (6, 6, 1))
+        assert validate(png(tmp_path / "a.png", pixels), 0.2).warnings == ()
+
+    def test_caller_s_scale_wins(self, tmp_path: Path) -> None:
+        path = png(tmp_path / "a.png", NOISE, dpi=(25_400 / 0.139, 25_400 / 0.139))
+        slide = validate(path, 0.2)
+        assert (slide.mpp, slide.scale_source) == (0.2, ScaleSource.GIVEN)
+
+
+class TestSlides:
+    def test_tile_bomb(self, tmp_path: Path) -> None:
+        path = pyramid(tmp_path / "a.tif", [(1200, 1000), (600, 500)])
+        with pytest.raises(InputError) as caught:
+            Validate("validate", max_tile_pixels=128 * 128 - 1).process(InputImage("x", path), None)
+        assert caught.value.code == "bomb"
+
+    def test_cut_pyramid(self, tmp_path: Path) -> None:
+        path = pyramid(tmp_path / "a.tif", [(1200, 1000)])
+        path.write_bytes(path.read_bytes()[:-2000])
+        assert code_of(path) in ("truncated", "unreadable")
+
+    @pytest.mark.parametrize("sizes", [[(1200, 1000), (600, 900)], [(1200, 1000), (600, 500), (600, 500)]])
+    def test_levels_of_a_file_that_do_not_belong_together(self, tmp_path: Path, sizes: list[tuple[int, int]]) -> None:
+        assert code_of(pyramid(tmp_path / "a.tif", sizes)) == "bad_levels"
+
+    def test_levels_may_be_rounded(self, tmp_path: Path) -> None:
+        slide = validate(pyramid(tmp_path / "a.tif", [(1001, 777), (500, 388), (250, 194), (63, 49)]))
+        assert len(slide.levels) == 4
+
+    def test_unknown_compression(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, NOISE, photometric="rgb", tile=(128, 128))
+        with tifffile.TiffFile(path) as file:
+            place = file.pages.first.tags["Compression"].valueoffset
+        data = bytearray(path.read_bytes())
+        data[place : place + 2] = struct.pack("<H", 52_479)
+        path.write_bytes(data)
+        assert code_of(path) == "unsupported_format"
+
+    def test_damaged_overview_is_typed(self, tmp_path: Path) -> None:
+        path = pyramid(tmp_path / "a.tif", [(1000, 1000)])
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            start, count = page.dataoffsets[0], page.databytecounts[0]
+        data = bytearray(path.read_bytes())
+        data[start : start + count] = bytes(count)
+        path.write_bytes(data)
+        assert code_of(path) == "unreadable"
+
+    def test_directory_that_points_nowhere(self, tmp_path: Path) -> None:
+        path = pyramid(tmp_path / "a.tif", [(1000, 1000)])
+        data = bytearray(path.read_bytes())
+        data[4:8] = struct.pack("<I", 2**31)
+        path.write_bytes(data)
+        assert code_of(path) == "unreadable"
+
+    def test_a_large_level_is_sampled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import hema_stages.validate as module
+
+        monkeypatch.setattr(module, "OVERVIEW_PIXELS", 1_000_000)
+        assert validate(pyramid(tmp_path / "a.tif", [(2100, 1700)])).width == 2100
+
+
+def test_any_bytes_give_a_typed_error_or_a_slide(tmp_path: Path) -> None:
+    """Headers with a few bytes changed: whatever they say, nothing but InputError comes out."""
+    made = [png(tmp_path / "a.png", NOISE), pyramid(tmp_path / "a.tif", [(300, 260), (150, 130)])]
+    Image.fromarray(NOISE).save(tmp_path / "a.jpg")
+    refused = 0
+    for path in [*made, tmp_path / "a.jpg"]:
+        whole = path.read_bytes()
+        for seed in range(40):
+            rng = np.random.default_rng(seed)
+            data = bytearray(whole)
+            for place in rng.integers(0, min(len(data), 1200), 4):
+                data[place] = int(rng.integers(0, 256))
+            path.write_bytes(data)
+            try:
+                validate(path)
+            except InputError:
+                refused += 1
+    assert refused > 20

@@ -1,18 +1,121 @@
-"""JPEG streams to pixels, by simplejpeg or by DALI's CPU back end."""
+"""JPEG streams to pixels: by simplejpeg, or a batch at a time by DALI's CPU back end."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hema_stream.core.errors import ConfigError, InputCode, InputError
+from hema_stages.readers.jpeg_stream import END
+from hema_stream.core.errors import ConfigError
 
-Decoder = Callable[[bytes], NDArray[np.uint8]]
+BATCH = 64
+
+
+class BrokenJpegError(ValueError):
+    """A stream that is damaged.
+
+    Attributes:
+        index: which of the streams that were given.
+        cut: whether it ends before its end marker.
+    """
+
+    def __init__(self, index: int, reason: str, cut: bool) -> None:
+        super().__init__(f"broken JPEG: {reason}")
+        self.index, self.cut = index, cut
+
+
+class JpegDecoder(Protocol):
+    """Decodes whole JPEG streams whose declared sizes have been checked."""
+
+    def warm(self) -> None:
+        """Load libraries and build what is built once."""
+        ...
+
+    def decode(self, streams: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+        """Decode each stream to (H, W, 3) uint8 RGB; BrokenJpegError names the first that is damaged."""
+        ...
+
+
+class PlainDecoder:
+    """simplejpeg (libjpeg-turbo), strict: what libjpeg would only warn of is an error."""
+
+    def warm(self) -> None:
+        """Load simplejpeg."""
+        import simplejpeg  # noqa: F401
+
+    def decode(self, streams: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+        """Decode streams one by one."""
+        return [self._decode(index, stream) for index, stream in enumerate(streams)]
+
+    def _decode(self, index: int, stream: bytes) -> NDArray[np.uint8]:
+        import simplejpeg
+
+        try:
+            return np.asarray(simplejpeg.decode_jpeg(stream, colorspace="RGB"), np.uint8)
+        except ValueError as error:
+            cut = END not in stream[-4096:] or "premature end" in str(error).lower()
+            raise BrokenJpegError(index, str(error), cut) from error
+
+
+class DaliDecoder:
+    """DALI's CPU back end (``device_id=None``): a batch a call.
+
+    A batch that DALI refuses goes through ``PlainDecoder``, which names the damaged stream. DALI itself says nothing of
+    streams whose entropy-coded data is damaged but complete; those come out garbled.
+
+    Args:
+        threads: of the pipeline.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+        self._pipeline: Any = None
+
+    def warm(self) -> None:
+        """Load DALI and build its pipeline."""
+        self._pipeline = _build(self._threads)
+
+    def decode(self, streams: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+        """Decode streams in batches of at most 64."""
+        decoded: list[NDArray[np.uint8]] = []
+        for start in range(0, len(streams), BATCH):
+            try:
+                decoded += self._run(streams[start : start + BATCH])
+            except RuntimeError:
+                self._pipeline = None  # once failed it stays failed
+                decoded += _renumbered(streams, start)
+        return decoded
+
+    def _run(self, streams: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+        if self._pipeline is None:
+            self._pipeline = _build(self._threads)
+        self._pipeline.feed_input("streams", [np.frombuffer(stream, np.uint8) for stream in streams])
+        (pictures,) = self._pipeline.run()
+        return [np.array(pictures.at(index), np.uint8) for index in range(len(streams))]  # its memory is used again
+
+
+def _renumbered(streams: Sequence[bytes], start: int) -> list[NDArray[np.uint8]]:
+    try:
+        return PlainDecoder().decode(streams[start : start + BATCH])
+    except BrokenJpegError as error:
+        error.index += start
+        raise
+
+
+def _build(threads: int) -> Any:
+    from nvidia.dali import fn, types
+    from nvidia.dali.pipeline import Pipeline
+
+    pipeline = Pipeline(BATCH, threads, None, prefetch_queue_depth=1, exec_dynamic=False)
+    with pipeline:
+        streams = fn.external_source(name="streams", device="cpu")
+        pipeline.set_outputs(fn.decoders.image(streams, device="cpu", output_type=types.RGB))
+    pipeline.build()
+    return pipeline
 
 
 def dali_installed() -> bool:
@@ -20,50 +123,14 @@ def dali_installed() -> bool:
     return importlib.util.find_spec("nvidia") is not None and importlib.util.find_spec("nvidia.dali") is not None
 
 
-def jpeg_decoder(engine: str) -> Decoder:
-    """Choose a decoder of whole JPEG streams to (H, W, 3) uint8 RGB.
+def jpeg_decoder(engine: str, threads: int = 1) -> JpegDecoder:
+    """Choose a decoder: ``plain``, ``dali``, or ``auto`` for DALI where it is installed.
 
     Raises:
         ConfigError: DALI is asked for and not installed.
     """
-    if engine == "plain" or (engine == "auto" and not dali_installed()):
-        return _decode_plain
-    if not dali_installed():
+    if engine == "dali" and not dali_installed():
         raise ConfigError("DALI is not installed", place="decode.engine", remedy="pip install 'hema-stream[dali]'")
-    return _decode_dali
-
-
-def _decode_plain(data: bytes) -> NDArray[np.uint8]:
-    import simplejpeg
-
-    try:
-        return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB"), np.uint8)
-    except ValueError as error:
-        raise InputError(f"broken JPEG: {error}", code=InputCode.UNREADABLE, remedy="export the image again") from error
-
-
-def _decode_dali(data: bytes) -> NDArray[np.uint8]:
-    pipeline = _dali_pipeline()
-    pipeline.feed_input("stream", [np.frombuffer(data, np.uint8)])
-    try:
-        (pictures,) = pipeline.run()
-        return np.array(pictures.at(0), np.uint8)
-    except RuntimeError as error:
-        _dali_pipeline.cache_clear()  # a pipeline that failed stays failed
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"broken JPEG: {first}", code=InputCode.UNREADABLE, remedy="export the image again") from error
-
-
-@cache
-def _dali_pipeline() -> Any:
-    """Build the one-stream pipeline; on a machine without a GPU the CPU back end decodes."""
-    from nvidia.dali import fn, pipeline_def, types
-
-    @pipeline_def(batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1, exec_dynamic=False)  # type: ignore[untyped-decorator]
-    def decode() -> Any:
-        streams = fn.external_source(name="stream", device="cpu")
-        return fn.decoders.image(streams, device="cpu", output_type=types.RGB)
-
-    built = decode()
-    built.build()
-    return built
+    if engine == "plain" or not dali_installed():
+        return PlainDecoder()
+    return DaliDecoder(threads)

@@ -130,6 +130,7 @@ class Runner:
             self.busy += 1
             run.in_flight += 1
             run.quiet.clear()
+            self._hold_back(event.slide, run)
             self._spawn(self._work(event, pad, run, job))
 
     def _accept_batch(self, event: Batch) -> None:

@@ -17,9 +17,11 @@ def segmenter_network(architecture: str) -> Any:
         architecture: ultralytics' model name without ending, such as ``yolo11n-seg``.
     """
     ensure_torchvision()
-    logging.getLogger("ultralytics").setLevel(logging.ERROR)  # it prints on standard output, which is the commands'
     from ultralytics.cfg import get_cfg
     from ultralytics.nn.tasks import SegmentationModel
+    from ultralytics.utils import LOGGER
+
+    LOGGER.setLevel(logging.ERROR)  # it writes to standard output, which belongs to our commands
 
     model = SegmentationModel(f"{architecture}.yaml", ch=3, nc=SEGMENT_KINDS, verbose=False)
     model.args = get_cfg()

@@ -40,7 +40,7 @@ class Calibrate(Transform[Slide, Slide]):
     )
     places: int = prop(9, doc="sampled places", ge=1)
     place_um: float = prop(128.0, doc="side of a sampled place", unit="um", ge=16.0)
-    overview: int = prop(2048, doc="longest side of the map of tissue", unit="px", ge=64)
+    overview: int = prop(1024, doc="longest side of the map of tissue", unit="px", ge=64)
     assumed_mpp: float = prop(0.1, doc="scale where none can be measured", unit="um/px", ge=0.02, le=2.0)
     focus_share: float = prop(0.08, doc="share of the slide's focus under which a tile is rejected", ge=0.0, le=1.0)
     low_focus: float = prop(12.0, doc="focus under which the slide is warned about", unit="grey levels²", ge=0.0)

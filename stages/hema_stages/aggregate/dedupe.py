@@ -45,6 +45,13 @@ class Dedupe(Stage):
     iou: float = prop(0.5, doc="overlap above which two views are one cell", ge=0.0, le=1.0)
     held_bytes: int = prop(64 << 20, doc="crops held in memory before a temporary file is used", unit="bytes", ge=0)
 
+    def start(self) -> None:
+        """Compile the kernels, or read them from numba's cache."""
+        nms = IncrementalNMS()
+        for tile in range(2):
+            nms.insert(tile, np.array([[0.0, 0.0, 9.0, 9.0]]), np.array([0.5]), np.array([0]))
+        nms.close_all()
+
     def negotiate(self, caps: Caps) -> tuple[Caps, _Counting]:
         """Start the slide's suppression over its plan of tiles."""
         return caps, _Counting(IncrementalNMS(self.iou, plan=caps.plan), HeldCrops(self.held_bytes))

@@ -27,11 +27,9 @@ def write_overlay(path: Path, result: TallyResult, reader: Reader, longest: int 
     import cv2
 
     picture = draw_overlay(result, reader, longest)
-    _, encoded = cv2.imencode(
-        ".png",
-        picture[..., ::-1],
-        [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE],
-    )
+    settings = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    settings += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]  # half the time of the default, size alike
+    _, encoded = cv2.imencode(".png", picture[..., ::-1], settings)
     with artefact(path) as handle:
         handle.write(encoded.data)
 

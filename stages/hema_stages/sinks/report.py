@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,29 @@ class Report(Sink):
 
     def process(self, result: TallyResult, state: Any, pad: str = "sink") -> None:
         """Write one slide's artefacts; the report last, so that its presence says that all is there."""
-        from hema_stages.readers import open_reader
         from hema_stream.clinical.compose import Composer
         from hema_stream.clinical.panel import load_panel
 
         folder = self.out / result.slide.id
         folder.mkdir(parents=True, exist_ok=True)
-        if self.geojson:
-            write_geojson(folder / "cells.geojson", result)
-        if self.overlay:
-            reader = open_reader(result.slide, "plain")
-            try:
-                write_overlay(folder / "overlay.png", result, reader, self.longest_side)
-            finally:
-                reader.close()
         composer = Composer(load_panel(self.panel), self.identity, self.deterministic)
-        head = write_report(folder / "report.json", composer, result)
+        with ThreadPoolExecutor(1) as beside:  # drawing releases the GIL, the rest is text
+            drawn = beside.submit(self._draw, folder, result) if self.overlay else None
+            if self.geojson:
+                write_geojson(folder / "cells.geojson", result)
+            wait = drawn.result if drawn else _nothing
+            head = write_report(folder / "report.json", composer, result, wait)
         self.post(Progress(result.slide.id, self.name, head))
+
+    def _draw(self, folder: Path, result: TallyResult) -> None:
+        from hema_stages.readers import open_reader
+
+        reader = open_reader(result.slide, "plain")
+        try:
+            write_overlay(folder / "overlay.png", result, reader, self.longest_side)
+        finally:
+            reader.close()
+
+
+def _nothing() -> None:
+    """Nothing to wait for."""

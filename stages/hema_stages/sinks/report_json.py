@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -17,8 +17,14 @@ from hema_stream.core.result import TallyResult
 ROWS = 2000
 
 
-def write_report(path: Path, composer: Composer, result: TallyResult) -> ReportHead:
-    """Write report.json; memory stays at a few thousand rows. Returns the head that was written."""
+def write_report(
+    path: Path, composer: Composer, result: TallyResult, before_it_appears: Callable[[], None]
+) -> ReportHead:
+    """Write report.json; memory stays at a few thousand rows. Returns the head that was written.
+
+    Args:
+        before_it_appears: waits for what must be there when the report is.
+    """
     head = composer.head(result)
     with artefact(path) as handle:
         opening = orjson.dumps(head.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
@@ -31,6 +37,7 @@ def write_report(path: Path, composer: Composer, result: TallyResult) -> ReportH
             _write_rows(handle, rows)
             handle.write(b"\n  ]")
         handle.write(b"\n}\n")
+        before_it_appears()
     return head
 
 

@@ -100,7 +100,9 @@ class Tally(Stage):
         yield "report", self._result(state, "complete")
 
     def cancelled(self, state: _Counting) -> Iterator[tuple[str, Any]]:
-        """Emit what was counted so far, marked partial."""
+        """Emit what was counted so far, marked partial; nothing where no tile was analysed yet."""
+        if not state.ledger.counts()["analysed"]:
+            return
         for tile in state.ledger.open():
             state.ledger.end(tile, "cancelled")
         yield "report", self._result(state, "partial")

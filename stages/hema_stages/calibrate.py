@@ -96,7 +96,7 @@ class Calibrate(Transform[Slide, Slide]):
         if min(slide.width, slide.height) * scale.mpp < LEAST_SIDE_UM:
             return no_stain("small")
         pixels = np.concatenate([patch.reshape(-1, 3) for patch in patches])
-        return replace(fit_macenko(pixels, ground, (self.stain_low, self.stain_high)), method=self.method)
+        return fit_macenko(pixels, ground, (self.stain_low, self.stain_high))
 
     def _patches(
         self, slide: Slide, reader: Reader, foreground: Foreground, ground: NDArray[np.uint8], mpp: float, at_mpp: float

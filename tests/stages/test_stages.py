@@ -219,3 +219,10 @@ def test_priorities_of_views() -> None:
     boxes = np.array([[0, 0, 30, 30], [990, 100, 1020, 130], [950, 100, 980, 130]], np.float32)
     centres = (boxes[:, :2] + boxes[:, 2:]).astype(float) / 2
     assert _priorities(boxes, centres, spec, 10.0).tolist() == [Priority.OWNED, Priority.EDGE, Priority.WHOLE]
+
+
+def test_too_little_tissue_fits_no_stain() -> None:
+    from hema_stages.calibration.stain_fit import fit_macenko
+
+    fit = fit_macenko(np.full((100, 100, 3), 220, np.uint8), np.full(3, 221, np.uint8), (0.1, 3.0))
+    assert (fit.method, fit.reason) == ("none", "too little tissue")

@@ -79,3 +79,9 @@ class LedgerError(HemaError):
     """Tiles of a slide that did not end exactly once."""
 
     code = "ledger"
+
+
+class OutputError(HemaError):
+    """A result that cannot be written; ``place`` names the file or folder."""
+
+    code = "output"

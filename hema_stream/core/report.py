@@ -1,7 +1,12 @@
-"""report.json: the pydantic model that is its source; the JSON Schema beside this file is generated from it."""
+"""report.json: the pydantic model that is its source; the JSON Schema beside this file is generated from it.
+
+``python -m hema_stream.core.report`` writes the schema anew; a test holds it fresh. Lists of cells are streamed by
+their writer a row at a time, so ``Report`` is for readers and tests; ``ReportHead`` is what is composed.
+"""
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -9,6 +14,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = Path(__file__).with_name("report.schema.json")
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+NOTICE = "Decision support; review by a qualified person required."
+
+Limits = tuple[float, float]
+Status = Literal["complete", "partial"]
+CellType = Literal["rbc", "wbc", "platelet"]
 
 
 class _Part(BaseModel):
@@ -16,61 +27,82 @@ class _Part(BaseModel):
 
 
 class Flag(_Part):
-    """Something a person should look at."""
+    """Something a person should look at; ``wording`` is what is shown, ``code`` is for programs."""
 
-    code: str
-    wording: str | None = Field(description="Cautious wording; null for codes that are never shown to a person.")
-    n: float = Field(description="The figure that raised it.")
-    of: int = Field(description="What the figure was counted on.")
+    code: str = Field(description="Stable code. Never shown to a person: the wording is.")
+    wording: str = Field(description="Cautious wording of the laboratory's panel.")
+    n: float = Field(description="The figure that raised it: a number of cells, or a median in microns.")
+    of: int = Field(description="What it was counted on; for insufficient_cells the number that is wanted.")
+
+
+class Missing(_Part):
+    """Something that the figures lack."""
+
+    code: str = Field(description="tiles_cancelled, tiles_lost, tiles_rejected, classification_lost, ...")
+    reason: str
+    n: int = Field(description="How many tiles or cells are concerned.")
+    of: int = Field(description="Of how many.")
 
 
 class Summary(_Part):
     """The counts that a person reads first."""
 
-    total_cells: int
-    rbc_count: int
-    wbc_count: int
-    platelet_count: int
-    rbc_wbc_ratio: float | None = Field(description="Null without white cells.")
-    image_quality: Literal["good", "acceptable", "poor"]
-
-
-class Share(_Part):
-    """A class within its denominator."""
-
-    count: int
-    percent: float | None = Field(description="Of the denominator; null where it is 0.")
-    ci95: tuple[float, float] | None = Field(
-        description="Exact (Clopper-Pearson) 95% limits, percent: counting error only."
+    total_cells: int = Field(description="Every counted finding: red, white, platelet; a clump counts as one.")
+    rbc_count: int = Field(description="Red cells as the segmenter tells them; a clump counts as one.")
+    wbc_count: int = Field(description="White cells as the segmenter tells them, those beside the differential too.")
+    platelet_count: int = Field(description="Platelets as the segmenter tells them; a clump counts as one.")
+    rbc_wbc_ratio: float | None = Field(description="rbc_count over wbc_count; null without white cells.")
+    image_quality: Literal["good", "acceptable", "poor"] = Field(
+        description="From coverage, stain and focus, by the panel's limits."
     )
 
 
-class RbcAnalysis(_Part):
-    """Morphology of red cells."""
+class Share(_Part):
+    """A count within its denominator."""
 
-    total: int = Field(description="Red cells counted, clumps and unknown included.")
+    count: int
+    of: int = Field(description="The denominator.")
+    percent: float | None = Field(description="100 count / of; null where of is 0.")
+    ci95: Limits | None = Field(description="Exact (Clopper-Pearson) 95% limits, percent; counting error only.")
+
+
+class RbcAnalysis(_Part):
+    """Morphology of red cells; total = classified + unknown + unclassified + clumps."""
+
+    total: int = Field(description="Red findings counted; equals summary.rbc_count.")
     classified: int = Field(description="Denominator of distribution and rate: single, classified, not unknown.")
-    unknown: int
-    in_clumps: int = Field(description="Estimated cells within clumps; not among the classified.")
+    unknown: int = Field(description="Single cells whose confidence is under their class's threshold.")
+    unclassified: int = Field(description="Single cells whose classification was lost or never came.")
+    clumps: int = Field(description="Findings over a cell's largest area.")
+    in_clumps: int = Field(description="Estimate, from area, of the cells within the clumps.")
     distribution: dict[str, Share]
-    size_classes: dict[str, int] | None = Field(description="By diameter; null where the scale was not measured.")
-    median_diameter_um: float | None
-    abnormality_rate: float | None = Field(description="Percent of the classified.")
+    abnormality_rate: float | None = Field(description="Percent of the classified; null where there are none.")
+    abnormal: Share = Field(description="The same rate as a count with its limits.")
+    sized: int | None = Field(
+        description="Single cells seen whole, on which sizes are counted; null where the scale was not measured."
+    )
+    size_classes: dict[str, int] | None = Field(description="By diameter, of the sized; null as above.")
+    median_diameter_um: float | None = Field(description="Of the sized: circle of the mask's area; null as above.")
     flags: list[Flag]
 
 
 class WbcDifferential(_Part):
-    """White cell differential."""
+    """White cell differential; total = classified + beside + unknown + unclassified + clumps."""
 
-    total: int = Field(description="White cells counted, those beside the differential included.")
-    classified: int = Field(description="Denominator: intact, classified, not unknown.")
-    unknown: int
-    distribution: dict[str, int]
+    total: int = Field(description="White findings counted; equals summary.wbc_count.")
+    classified: int = Field(description="Denominator of percentages: intact, classified, not unknown.")
+    beside: int = Field(description="Classified, but out of the denominator: nucleated red cells and smudge cells.")
+    unknown: int = Field(description="Cells whose confidence is under their class's threshold.")
+    unclassified: int = Field(description="Cells whose classification was lost or never came.")
+    clumps: int = Field(description="Findings over a cell's largest area.")
+    distribution: dict[str, int] = Field(description="Classified cells by class, those beside included.")
     percentages: dict[str, Share]
     neutrophils_total: Share = Field(description="Segmented and bands together.")
-    immature_granulocytes: Share = Field(description="Promyelocytes, myelocytes and metamyelocytes.")
-    per_100_wbc: dict[str, float | None] = Field(description="Nucleated red cells and smudge cells.")
-    me_ratio: None = Field(default=None, description="Never computed on blood.")
+    immature_granulocytes: Share = Field(description="Promyelocytes, myelocytes, metamyelocytes; no bands or blasts.")
+    per_100_wbc: dict[str, float | None] = Field(
+        description="Nucleated red cells and smudge cells for every 100 of the classified; null where there are none."
+    )
+    me_ratio: None = Field(description="Never computed on blood.")
     me_ratio_reason: str
     flags: list[Flag]
 
@@ -78,16 +110,20 @@ class WbcDifferential(_Part):
 class CellDetection(_Part):
     """One counted cell; level-0 pixels."""
 
-    cell_id: str
+    cell_id: str = Field(description="By place in this list, which follows the key.")
     key: tuple[int, int] = Field(description="Tile and number within it.")
-    type: Literal["rbc", "wbc", "platelet"]
-    classification: str | None = Field(description="Null for platelets, clumps and cells whose classification failed.")
-    size_class: str | None
-    confidence: float | None
-    unknown: bool
+    type: CellType
+    classification: str | None = Field(
+        description="Best class, named for unknown cells too; null for platelets, clumps and cells not classified."
+    )
+    size_class: Literal["microcytic", "normocytic", "macrocytic"] | None = Field(
+        description="Of single red cells seen whole, by diameter; null where the scale was not measured."
+    )
+    confidence: float | None = Field(description="Calibrated probability of the best class; null without a class.")
+    unknown: bool = Field(description="Confidence under the class's threshold: out of percentages, to review.")
     detection_score: float
-    bbox: tuple[float, float, float, float]
-    centroid: tuple[float, float]
+    bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2.")
+    centroid: tuple[float, float] = Field(description="x, y of the mask.")
     truncated: bool = Field(description="Cut by a tile's edge with no whole view of it.")
     clump: int = Field(description="Estimated cells of a clump; 0 for a single cell.")
 
@@ -96,37 +132,40 @@ class UncertainCase(_Part):
     """A cell for a person to look at."""
 
     cell_id: str
-    type: str
+    type: CellType
     predicted_class: str | None
     confidence: float | None
     reason: str
-    requires_manual_review: bool
+    requires_manual_review: bool = Field(description="Unknown, not classified, or a white cell.")
 
 
 class ScaleReport(_Part):
     """The scale and where it comes from."""
 
-    microns_per_pixel: float
+    microns_per_pixel: float = Field(description="Of level 0.")
     scale_source: Literal["metadata", "given", "estimated", "assumed"]
-    note: str | None
+    note: str | None = Field(description="What an unmeasured scale means for the figures.")
 
 
 class QualityMetrics(_Part):
     """How far the figures can be trusted."""
 
-    avg_confidence: float | None
+    avg_confidence: float | None = Field(description="Mean over the cells with a class, unknown ones included.")
+    avg_confidence_of: int = Field(description="How many these are.")
     stain_quality: Literal["in_range", "out_of_range", "not_measured"]
     stain_note: str | None
-    focus_quality: float = Field(description="Median variance of the Laplacian at 0.25 um a pixel.")
-    coverage: float | None = Field(description="Share of the tiles with tissue that were analysed.")
+    focus_quality: float = Field(description="Median variance of the Laplacian of sampled tissue, 0.25 um a pixel.")
+    focus_threshold: float = Field(description="Tiles under this were rejected.")
+    coverage: float | None = Field(description="Share of the tiles with tissue that were analysed; null without any.")
     scale: ScaleReport
-    clumps: int
-    truncated: int
-    classified_twice: int
+    clumps: int = Field(description="Findings of any kind over a cell's largest area.")
+    truncated: int = Field(description="Counted cells without a whole view; two of one object may count twice.")
+    classified_twice: int = Field(description="Labels that came for a cell that had one; the first stands.")
     removed: dict[str, int] = Field(description="Findings taken out, by reason.")
     tiles: dict[str, int] = Field(description="How the planned tiles ended.")
-    tile_reasons: dict[str, int]
-    warnings: list[str]
+    tile_reasons: dict[str, int] = Field(description="Why tiles were not analysed or cells not classified.")
+    flags: list[Flag] = Field(description="What the film or the picture is not suitable for.")
+    warnings: list[str] = Field(description="Codes of validation and calibration.")
 
 
 class Identity(_Part):
@@ -142,22 +181,34 @@ class Identity(_Part):
 class ReportHead(_Part):
     """Everything but the lists of cells."""
 
-    schema_version: Literal["1"] = "1"
+    schema_version: Literal["1"]
     image_id: str
-    status: Literal["complete", "partial"]
-    notice: str = "Decision support; review by a qualified person required."
-    timestamp: datetime
-    processing_time_seconds: float
+    status: Status = Field(description="Partial where the analysis was interrupted or something was lost to failure.")
+    missing: list[Missing] = Field(description="What the figures lack, also where they are complete.")
+    notice: str
+    timestamp: datetime = Field(description="End of the analysis, UTC.")
+    processing_time_seconds: float = Field(description="From the slide's calibration to its last cell.")
     summary: Summary
     rbc_analysis: RbcAnalysis
     wbc_differential: WbcDifferential
     quality_metrics: QualityMetrics
     identity: Identity
-    deterministic: bool
+    deterministic: bool = Field(description="Whether the same input, models and configuration give the same report.")
 
 
 class Report(ReportHead):
     """report.json, whole."""
 
-    cell_detections: list[CellDetection]
-    uncertain_cases: list[UncertainCase]
+    model_config = ConfigDict(json_schema_extra={"$schema": DIALECT})
+
+    cell_detections: list[CellDetection] = Field(description="Every counted cell once, by tile and number.")
+    uncertain_cases: list[UncertainCase] = Field(description="Low confidence, unknown, truncated or not classified.")
+
+
+def schema_text() -> str:
+    """Generate the JSON Schema (draft 2020-12) of report.json as it is written."""
+    return json.dumps(Report.model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(schema_text(), encoding="utf-8")

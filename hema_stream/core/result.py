@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_stream.core.calibration import Calibration
-from hema_stream.core.cells import CellTable
+from hema_stream.core.cells import CellTable, Kind, Priority
 from hema_stream.core.slide import Slide
 from hema_stream.core.tile import TilePlan
 
@@ -56,7 +56,30 @@ class TallyResult:
         return self.cells.nbytes + 8 * len(self.cells)
 
     @property
+    def single(self) -> NDArray[np.bool_]:
+        """(N,) whether a finding is one cell, not a clump."""
+        return np.asarray(self.cells.clump == 0)
+
+    @property
+    def truncated(self) -> NDArray[np.bool_]:
+        """(N,) whether only views cut by a tile's edge were found."""
+        return np.asarray(self.cells.priority == Priority.EDGE)
+
+    @property
+    def unclassified(self) -> NDArray[np.bool_]:
+        """(N,) single red and white cells without a class: it was lost, or the analysis ended before it came."""
+        return np.asarray(self.single & (self.best < 0) & (self.cells.kind != Kind.PLATELET))
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """(N,) single cells of which nothing is cut off, neither by a tile's edge nor by the picture's."""
+        boxes, margin = self.cells.boxes, self.cells.scale
+        inside = (boxes[:, :2] >= margin).all(axis=1)
+        inside &= (boxes[:, 2:] <= np.array([self.slide.width, self.slide.height]) - margin).all(axis=1)
+        return np.asarray(self.single & ~self.truncated & inside)
+
+    @property
     def diameters_um(self) -> NDArray[np.float64]:
         """(N,) diameter of the circle of each mask's area, microns."""
-        area_um2 = self.cells.area * (self.cells.scale * self.calibration.scale.mpp) ** 2
-        return np.asarray(np.sqrt(4 * area_um2 / np.pi), np.float64)
+        area_um2 = self.cells.area.astype(np.float64) * (self.cells.scale * self.calibration.scale.mpp) ** 2
+        return np.asarray(2 * np.sqrt(area_um2 / np.pi))

@@ -11,7 +11,8 @@ import orjson
 from hema_stream.core.cells import CellTable
 from hema_stream.core.crops import Labels
 from hema_stream.core.delta import SlideDelta
-from hema_stream.flow import Caps, Policy, Sink, loop, prop
+from hema_stream.core.errors import OutputError
+from hema_stream.flow import Caps, Policy, Sink, cpu, prop
 from hema_stream.flow.bus import Progress
 
 
@@ -19,7 +20,7 @@ class Deltas(Sink):
     """Post each slide's running counts on the bus, and write every delta as a line where a file is named."""
 
     accepts = Caps("slide/delta")
-    runs_on = loop()
+    runs_on = cpu(threads=1)
     on_error = Policy.FAIL_PIPELINE
 
     location: Path = prop(Path(), doc="file for JSON lines; none is written where it is empty")
@@ -29,10 +30,19 @@ class Deltas(Sink):
         self._file: IO[bytes] | None = None
 
     def start(self) -> None:
-        """Open the file."""
-        if self.location != Path():
+        """Open the file.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self.location == Path():
+            return
+        try:
             self.location.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.location.open("wb")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OutputError(reason, place=str(self.location), remedy="choose another file") from error
 
     def stop(self) -> None:
         """Close the file."""
@@ -41,10 +51,11 @@ class Deltas(Sink):
             self._file = None
 
     def process(self, delta: SlideDelta, state: Any, pad: str = "sink") -> None:
-        """Post counts and progress; write the line."""
+        """Post counts and progress; write the line, whole and at once, for those who follow the file."""
         self.post(Progress(delta.slide, self.name, {"counts": delta.counts, "tiles": delta.progress}))
         if self._file is not None:
             self._file.write(orjson.dumps(line_of(delta)) + b"\n")
+            self._file.flush()
 
 
 def line_of(delta: SlideDelta) -> dict[str, Any]:

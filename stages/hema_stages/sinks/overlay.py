@@ -2,128 +2,197 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hema_stages.readers import Reader
-from hema_stages.sinks.artefact import artefact
-from hema_stream.clinical.compose import colours, legend
+from hema_stages.sinks.lettering import BOLD, FAINT, INK, fitted, width, write
+from hema_stages.sinks.outlines import draw_outlines
+from hema_stages.sinks.palette import Style, legend, style_of
+from hema_stream.core.errors import InputError
 from hema_stream.core.result import TallyResult
-from hema_stream.core.taxonomy import load_taxonomy
 
 LONGEST, LEAST = 4096, 1600
 STRIP = 512
-PANEL, MARGIN, LINE = 380, 20, 30
-INK = (40, 40, 40)
 WHITE = np.full(3, 255, np.uint8)
-FONT_SCALE = 0.6
+UNREADABLE = np.full(3, 200, np.uint8)
+ALERT = (190, 20, 20)
+SMALLEST_BLOCK = 64
 
 
-def write_overlay(path: Path, result: TallyResult, reader: Reader, longest: int = LONGEST) -> None:
-    """Draw and write the picture; its longest side is at most ``longest`` pixels, small fields are enlarged."""
+@dataclass(frozen=True)
+class Layout:
+    """Where things go on the canvas, in its pixels.
+
+    Attributes:
+        zoom: canvas pixels a level-0 pixel.
+        width, height: of the slide on the canvas; the legend stands right of it.
+        letter: height of a line of text.
+    """
+
+    zoom: float
+    width: int
+    height: int
+    letter: int
+
+    @classmethod
+    def of(cls, across: int, down: int, longest: int) -> Layout:
+        """Fit a slide of ``across`` by ``down`` pixels; small ones are enlarged so that lines and text are legible."""
+        target = min(longest, max(across, down, LEAST))
+        letter = min(max(target // 85, 15), 40)
+        panel = cls.panel_of(letter)
+        zoom = min(target / max(across, down), (longest - panel) / across, longest / down)
+        return cls(zoom, max(round(across * zoom), 1), max(round(down * zoom), 1), letter)
+
+    @staticmethod
+    def panel_of(letter: int) -> int:
+        """Width of the legend."""
+        return 16 * letter
+
+    @property
+    def panel(self) -> int:
+        """Width of the legend."""
+        return self.panel_of(self.letter)
+
+    @property
+    def line(self) -> int:
+        """Distance of two lines of text."""
+        return round(1.6 * self.letter)
+
+
+def draw_overlay(result: TallyResult, reader: Reader, longest: int = LONGEST) -> tuple[NDArray[np.uint8], int]:
+    """Draw the picture, (H, W, 3) uint8 RGB, its longest side at most ``longest``: the slide, and beside it the legend.
+
+    The slide is read a strip at a time at the picture's scale.
+
+    Returns:
+        The picture, and how many blocks of it could not be read and are grey.
+    """
+    slide, style = result.slide, style_of(result)
+    layout = Layout.of(slide.width, slide.height, longest)
+    sections = legend(style)
+    tall = min(max(layout.height, _legend_height(sections, layout)), longest)
+    canvas = np.full((tall, layout.width + layout.panel, 3), 255, np.uint8)
+    unread = sum(_paint(canvas, reader, layout, top) for top in range(0, layout.height, STRIP))
+    microns = result.calibration.scale.mpp / layout.zoom
+    draw_outlines(canvas[: layout.height, : layout.width], result.cells, style, layout.zoom, microns)
+    _scale_bar(canvas, layout, microns, measured=result.calibration.scale.source.measured)
+    _legend(canvas, layout, result, sections)
+    return canvas, unread
+
+
+def _paint(canvas: NDArray[np.uint8], reader: Reader, layout: Layout, top: int) -> int:
+    """Read one strip; where the file is damaged, the blocks that can be read. Returns the number of the others."""
+    bottom = min(top + STRIP, layout.height)
+    return _read(canvas, reader, layout, (0, top, layout.width, bottom))
+
+
+def _read(canvas: NDArray[np.uint8], reader: Reader, layout: Layout, block: tuple[int, int, int, int]) -> int:
+    left, top, right, bottom = block
+    box = (left / layout.zoom, top / layout.zoom, right / layout.zoom, bottom / layout.zoom)
+    try:
+        canvas[top:bottom, left:right] = reader.read(box, (right - left, bottom - top), WHITE)
+    except InputError:
+        if max(right - left, bottom - top) <= SMALLEST_BLOCK:
+            canvas[top:bottom, left:right] = UNREADABLE
+            return 1
+        x, y = (left + right) // 2, (top + bottom) // 2
+        halves = (
+            ((left, top, x, bottom), (x, top, right, bottom))
+            if right - left >= bottom - top
+            else ((left, top, right, y), (left, y, right, bottom))
+        )
+        return sum(_read(canvas, reader, layout, half) for half in halves)
+    return 0
+
+
+def _scale_bar(canvas: NDArray[np.uint8], layout: Layout, microns: float, *, measured: bool) -> None:
+    """Draw a bar of a round length, at most a sixth of the picture, on a white field in the lower left corner."""
     import cv2
 
-    picture = draw_overlay(result, reader, longest)
-    settings = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    settings += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]  # half the time of the default, size alike
-    _, encoded = cv2.imencode(".png", picture[..., ::-1], settings)
-    with artefact(path) as handle:
-        handle.write(encoded.data)
-
-
-def draw_overlay(result: TallyResult, reader: Reader, longest: int = LONGEST) -> NDArray[np.uint8]:
-    """Draw the picture, (H, W, 3) uint8 RGB: the slide, and beside it the legend."""
-    slide = result.slide
-    side = max(slide.width, slide.height)
-    zoom = min(longest - PANEL, max(side, LEAST)) / side
-    width, height = max(round(slide.width * zoom), 1), max(round(slide.height * zoom), 1)
-    picture = np.full((max(height, 620), width + PANEL, 3), 255, np.uint8)
-    for top in range(0, height, STRIP):
-        bottom = min(top + STRIP, height)
-        box = (0.0, top / zoom, float(slide.width), bottom / zoom)
-        picture[top:bottom, :width] = reader.read(box, (width, bottom - top), WHITE)
-    canvas = np.ascontiguousarray(picture)
-    _outlines(canvas, result, zoom)
-    _scale_bar(canvas, result, zoom, height)
-    _legend(canvas, result, width)
-    return canvas
-
-
-def _outlines(canvas: NDArray[np.uint8], result: TallyResult, zoom: float) -> None:
-    """Draw the outlines class by class; abnormal ones twice as thick, on a white halo."""
-    import cv2
-
-    cells = result.cells
-    paint = colours(cells, result.best, result.unknown)
-    abnormal = _abnormal(result)
-    lengths = np.diff(cells.starts)
-    corners = np.repeat(cells.boxes[:, :2], lengths, axis=0)
-    points = (corners + cells.vertices * (0.125 * cells.scale)) * zoom
-    fixed = np.round(points * 8).astype(np.int32)
-    outlines = np.split(fixed, cells.starts[1:-1]) if len(cells) else []
-    thin = 1 if zoom < 1 else 2
-    for marked in (False, True):
-        groups: dict[tuple[int, ...], list[NDArray[np.int32]]] = {}
-        for row in np.flatnonzero(abnormal == marked):
-            groups.setdefault(tuple(int(v) for v in paint[row]), []).append(outlines[row])
-        for colour, group in groups.items():
-            if marked:
-                cv2.polylines(canvas, group, True, (255, 255, 255), 2 * thin + 3, cv2.LINE_AA, 3)
-            cv2.polylines(canvas, group, True, colour, 2 * thin if marked else thin, cv2.LINE_AA, 3)
-
-
-def _abnormal(result: TallyResult) -> NDArray[np.bool_]:
-    out = np.zeros(len(result.cells), bool)
-    for kind, stream in enumerate(("rbc", "wbc")):
-        flags = np.array([c.abnormal for c in load_taxonomy(stream).classes])
-        rows = (result.cells.kind == kind) & (result.best >= 0) & ~result.unknown
-        out[rows] = flags[result.best[rows]]
-    return out
-
-
-def _scale_bar(canvas: NDArray[np.uint8], result: TallyResult, zoom: float, height: int) -> None:
-    """Draw a bar of a round length of about a sixth of the picture."""
-    import cv2
-
-    mpp = result.calibration.scale.mpp / zoom
-    wanted = (canvas.shape[1] - PANEL) * mpp / 6
     lengths = [m * 10**e for e in range(-1, 6) for m in (1, 2, 5)]
-    microns = max((length for length in lengths if length <= wanted), default=lengths[0])
-    x, y = MARGIN, height - MARGIN
-    end = x + round(microns / mpp)
-    cv2.rectangle(canvas, (x - 8, y - 38), (max(end, x + 90) + 8, y + 10), (255, 255, 255), -1)
-    cv2.line(canvas, (x, y), (end, y), INK, 4)
-    text = f"{microns:g} um" + ("" if result.calibration.scale.source.measured else " (est.)")
-    _write(canvas, text, x, y - 12)
+    length = max((v for v in lengths if v <= layout.width * microns / 6), default=lengths[0])
+    text, letter = f"{length:g} µm" + ("" if measured else " (scale estimated)"), layout.letter
+    bar, pad = max(round(length / microns), 1), letter // 2
+    field = max(bar, width(text, letter)) + 2 * pad
+    x, y = pad, layout.height - pad
+    cv2.rectangle(canvas, (x, y - 2 * letter - pad), (x + field, y), (255, 255, 255), -1)
+    write(canvas, text, (x + (field - width(text, letter)) // 2, y - letter), letter)
+    left, middle, tick = x + (field - bar) // 2, y - pad, letter // 4
+    cv2.line(canvas, (left, middle), (left + bar, middle), INK, max(letter // 7, 2))
+    for end in (left, left + bar):
+        cv2.line(canvas, (end, middle - tick), (end, middle + tick), INK, max(letter // 7, 2))
 
 
-def _legend(canvas: NDArray[np.uint8], result: TallyResult, left: int) -> None:
+Sections = list[tuple[str, int, list[tuple[Style, int]]]]
+
+
+def _legend_height(sections: Sections, layout: Layout) -> int:
+    rows = sum(1.6 + len(entries) for _, _, entries in sections)
+    return round((rows + 10) * layout.line)
+
+
+def _legend(canvas: NDArray[np.uint8], layout: Layout, result: TallyResult, sections: Sections) -> None:
+    left, right = layout.width + layout.letter, layout.width + layout.panel - layout.letter
+    letter, line = layout.letter, layout.line
+    y = letter + line // 2
+    write(canvas, fitted(result.slide.id, letter, right - left, BOLD), (left, y), letter, weight=BOLD)
+    y += line
+    write(canvas, f"{len(result.cells):,} cells", (left, y), letter, FAINT)
+    if result.status == "partial":
+        y += line
+        write(canvas, "Partial: analysis interrupted", (left, y), letter, ALERT, BOLD)
+    for heading, total, entries in sections:
+        y += round(1.6 * line)
+        _row(canvas, heading, total, (left, right, y), letter, BOLD)
+        for style, count in entries:
+            y += line
+            _swatch(canvas, style, (left + letter // 2, y - letter // 3), letter)
+            _row(canvas, style.title, count, (left, right, y), letter, indent=round(1.5 * letter))
+    _notes(canvas, layout, left, y + 2 * line)
+
+
+def _row(
+    canvas: NDArray[np.uint8],
+    title: str,
+    count: int,
+    place: tuple[int, int, int],
+    letter: int,
+    weight: int = 400,
+    indent: int = 0,
+) -> None:
+    """Write a title at the left and a count at the right."""
+    left, right, y = place
+    number = f"{count:,}"
+    across = width(number, letter, weight)
+    title = fitted(title, letter, right - left - indent - across - letter // 2, weight)
+    write(canvas, title, (left + indent, y), letter, weight=weight)
+    write(canvas, number, (right - across, y), letter, weight=weight)
+
+
+def _swatch(canvas: NDArray[np.uint8], style: Style, centre: tuple[int, int], letter: int) -> None:
+    """Draw a ring as the style's outlines are drawn."""
     import cv2
 
-    x, y = left + MARGIN, MARGIN + 12
-    counts = result.counts
-    for line in (
-        f"{counts.get('cells', 0):,} cells",
-        f"{counts.get('rbc', 0):,} red   {counts.get('wbc', 0):,} white   {counts.get('platelet', 0):,} platelets",
+    radius, thin = (letter // 3, letter // 3), max(letter // 9, 2)
+    arcs = [(a, a + 30) for a in range(0, 360, 60)] if style.dashed else [(0, 360)]
+    for start, end in arcs:
+        cv2.ellipse(
+            canvas, centre, radius, 0, start, end, style.colour, 2 * thin if style.marked else thin, cv2.LINE_AA
+        )
+
+
+def _notes(canvas: NDArray[np.uint8], layout: Layout, left: int, y: int) -> None:
+    small = max(round(0.8 * layout.letter), 12)
+    for text in (
+        "Thick: abnormal class",
+        "Dashed: unknown, to be reviewed",
+        "",
+        "Decision support; review by",
+        "a qualified person required.",
     ):
-        _write(canvas, line, x, y)
-        y += LINE
-    y += LINE // 2
-    for title, colour, abnormal, count in legend(counts):
-        thickness = 4 if abnormal else 2
-        cv2.circle(canvas, (x + 10, y - 6), 9, colour, thickness, cv2.LINE_AA)
-        _write(canvas, title, x + 34, y)
-        _write(canvas, f"{count:,}", left + PANEL - MARGIN - 80, y)
-        y += LINE
-    for line in ("thick: abnormal   grey: unknown", "Decision support; review by a", "qualified person required."):
-        y += LINE - 6
-        _write(canvas, line, x, y, 0.5)
-
-
-def _write(canvas: NDArray[np.uint8], text: str, x: int, y: int, scale: float = FONT_SCALE) -> Any:
-    import cv2
-
-    return cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, INK, 1, cv2.LINE_AA)
+        if text:
+            write(canvas, text, (left, y), small, FAINT)
+        y += round(1.4 * small)

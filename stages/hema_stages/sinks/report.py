@@ -6,19 +6,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from hema_stages.sinks.artefact import artefacts
 from hema_stages.sinks.geojson import write_geojson
-from hema_stages.sinks.overlay import write_overlay
+from hema_stages.sinks.overlay import draw_overlay
+from hema_stages.sinks.png import encode_png
 from hema_stages.sinks.report_json import write_report
+from hema_stream.core.errors import InputError
 from hema_stream.core.report import Identity
 from hema_stream.core.result import TallyResult
 from hema_stream.flow import Caps, Policy, Sink, cpu, prop
-from hema_stream.flow.bus import Progress
+from hema_stream.flow.bus import Progress, WarningMessage
+
+GEOJSON, OVERLAY, REPORT = "cells.geojson", "overlay.png", "report.json"
 
 
 class Report(Sink):
-    """Write each slide's artefacts into ``out/<id>``, each by temporary name, sync and rename.
+    """Write each slide's artefacts into ``out/<id>``; they appear together, report.json last, or not at all.
 
-    ``identity`` is set by the program that runs the pipeline; the head of each report is posted on the bus.
+    ``identity`` is set by the program that runs the pipeline; the head of each report is posted on the bus. Artefacts
+    of an earlier run are written over, or removed where they are switched off: who must not lose them asks before
+    the run.
     """
 
     accepts = Caps("slide/result")
@@ -30,38 +37,56 @@ class Report(Sink):
     panel: str = prop("default", doc="panel in configs/panels")
     overlay: bool = prop(True, doc="whether overlay.png is written")
     geojson: bool = prop(True, doc="whether cells.geojson is written")
-    longest_side: int = prop(4096, doc="longest side of overlay.png", unit="px", ge=256)
+    longest_side: int = prop(4096, doc="longest side of overlay.png", unit="px", ge=1024)
 
     def __init__(self, name: str = "", **properties: Any) -> None:
         super().__init__(name, **properties)
         self.identity = Identity(software="hema-stream", models={}, configuration="", panel=self.panel, profile="")
         self.deterministic = False
 
-    def process(self, result: TallyResult, state: Any, pad: str = "sink") -> None:
-        """Write one slide's artefacts; the report last, so that its presence says that all is there."""
-        from hema_stream.clinical.compose import Composer
+    def start(self) -> None:
+        """Read the panel, so that a faulty one stops the pipeline and not the first slide."""
         from hema_stream.clinical.panel import load_panel
 
+        self._panel = load_panel(self.panel)
+
+    def process(self, result: TallyResult, state: Any, pad: str = "sink") -> None:
+        """Write one slide's artefacts."""
+        from hema_stream.clinical.compose import Composer
+
+        composer = Composer(self._panel, self.identity, self.deterministic)
         folder = self.out / result.slide.id
-        folder.mkdir(parents=True, exist_ok=True)
-        composer = Composer(load_panel(self.panel), self.identity, self.deterministic)
-        with ThreadPoolExecutor(1) as beside:  # drawing releases the GIL, the rest is text
-            drawn = beside.submit(self._draw, folder, result) if self.overlay else None
+        # Drawing releases the interpreter's lock; the rest is text.
+        with artefacts(folder, REPORT) as files, ThreadPoolExecutor(1) as beside:
+            drawn = beside.submit(self._draw, result) if self.overlay else None
             if self.geojson:
-                write_geojson(folder / "cells.geojson", result)
-            wait = drawn.result if drawn else _nothing
-            head = write_report(folder / "report.json", composer, result, wait)
+                with files.open(GEOJSON) as handle:
+                    write_geojson(handle, result)
+            with files.open(REPORT) as handle:
+                head = write_report(handle, composer, result)
+            picture = drawn.result() if drawn else None
+            if picture:
+                with files.open(OVERLAY) as handle:
+                    handle.write(picture)
+        for name, wanted in ((GEOJSON, self.geojson), (OVERLAY, picture)):
+            if not wanted:
+                (folder / name).unlink(missing_ok=True)
         self.post(Progress(result.slide.id, self.name, head))
 
-    def _draw(self, folder: Path, result: TallyResult) -> None:
+    def _draw(self, result: TallyResult) -> bytes | None:
+        """Draw the overlay as PNG; an image that can no longer be opened costs the overlay, not the report."""
         from hema_stages.readers import open_reader
 
-        reader = open_reader(result.slide, "plain")
         try:
-            write_overlay(folder / "overlay.png", result, reader, self.longest_side)
+            reader = open_reader(result.slide, "plain")
+        except InputError as error:
+            self.post(WarningMessage(result.slide.id, f"{OVERLAY} is not drawn: {error}", self.name))
+            return None
+        try:
+            picture, unread = draw_overlay(result, reader, self.longest_side)
         finally:
             reader.close()
-
-
-def _nothing() -> None:
-    """Nothing to wait for."""
+        if unread:
+            text = f"{unread} blocks of the image cannot be read; they are grey in {OVERLAY}"
+            self.post(WarningMessage(result.slide.id, text, self.name))
+        return encode_png(picture)

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
-from hema_stages.sinks.artefact import artefact
 from hema_stream.clinical.compose import Composer
 from hema_stream.core.report import ReportHead
 from hema_stream.core.result import TallyResult
 
-ROWS = 2000
+ROWS = 2048
 
 
-def write_report(
-    path: Path, composer: Composer, result: TallyResult, before_it_appears: Callable[[], None]
-) -> ReportHead:
-    """Write report.json; memory stays at a few thousand rows. Returns the head that was written.
-
-    Args:
-        before_it_appears: waits for what must be there when the report is.
-    """
+def write_report(handle: IO[bytes], composer: Composer, result: TallyResult) -> ReportHead:
+    """Write report.json; memory stays at a few thousand rows. Returns the head that was written."""
     head = composer.head(result)
-    with artefact(path) as handle:
-        opening = orjson.dumps(head.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
-        handle.write(opening.rstrip(b"\n}"))
-        for name, rows in (
-            ("cell_detections", composer.detections(result)),
-            ("uncertain_cases", composer.uncertain(result)),
-        ):
-            handle.write(b',\n  "%s": [' % name.encode())
-            _write_rows(handle, rows)
-            handle.write(b"\n  ]")
-        handle.write(b"\n}\n")
-        before_it_appears()
+    opening = orjson.dumps(head.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
+    handle.write(opening.removesuffix(b"\n}"))
+    for name, rows in (
+        ("cell_detections", composer.detections(result)),
+        ("uncertain_cases", composer.uncertain(result)),
+    ):
+        handle.write(b',\n  "%s": [' % name.encode())
+        _write_rows(handle, rows)
+        handle.write(b"\n  ]")
+    handle.write(b"\n}\n")
     return head
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hema_stream.core.calibration import Calibration, Foreground, StainFit
+from hema_stream.core.calibration import Calibration, Foreground, MacenkoFit
 from hema_stream.core.cells import CellTable, Kind, Priority
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import Level, Scale, ScaleSource, Slide
@@ -31,7 +31,7 @@ def slide(width: int = 1000, height: int = 800, path: Path = Path("field.png"), 
 def calibration(mpp: float = 0.25, source: ScaleSource = ScaleSource.METADATA, **changes: Any) -> Calibration:
     made = Calibration(
         scale=Scale(mpp, source),
-        stain=StainFit("macenko", np.zeros((3, 2), np.float32), np.ones(2, np.float32), True),
+        stain=MacenkoFit(matrix=np.zeros((3, 2), np.float32), strength=np.ones(2, np.float32)),
         background=np.full(3, 230, np.uint8),
         focus_threshold=12.0,
         focus=60.0,

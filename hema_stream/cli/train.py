@@ -37,11 +37,13 @@ def command() -> None:
 @click.option("--data", type=FOLDER, required=True, help="Folder with train.json (COCO) and its images.")
 @click.option("--architecture", default="yolo11n-seg", show_default=True, help="ultralytics segmentation model.")
 @click.option("--minutes", default=55.0, show_default=True, help="Wall time of the schedule.")
+@click.option("--learning-rate", default=2e-3, show_default=True, help="Highest of the schedule; 5e-4 to fine-tune.")
 @common_options
 def segment(
     data: Path,
     architecture: str,
     minutes: float,
+    learning_rate: float,
     start: Path | None,
     out: Path,
     folds: int,
@@ -53,7 +55,7 @@ def segment(
     from hema_models.training.segment import SegmentRecipe, train_segmenter
 
     labs = tuple(lab for lab in SegmentRecipe.labs if lab not in exclude_source)
-    recipe = SegmentRecipe(labs=labs, minutes=minutes, folds=folds, fold=fold)
+    recipe = SegmentRecipe(labs=labs, minutes=minutes, folds=folds, fold=fold, learning_rate=learning_rate)
     train_segmenter(data / "train.json", start, out, recipe, architecture, click.echo)
     click.echo(f"card: {write_card(out, architecture, None, (), 'AGPL-3.0')}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,23 +11,45 @@ from numpy.typing import NDArray
 from hema_stream.core.slide import Scale
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StainFit:
-    """Two-stain model in optical density.
+    """What is known of a slide's stain; by itself, that nothing was fitted and colours are left alone.
 
     Attributes:
-        method: ``macenko``, ``reinhard`` or ``none``.
-        matrix: (3, 2) float32 unit stain vectors (columns) of this slide; empty (3, 0) for ``none``.
-        strength: (2,) float32 99th percentile concentrations.
         in_range: whether the fit lies within the range that normalisation was made for.
-        reason: why ``none`` was chosen, or what is out of range; empty otherwise.
+        reason: why nothing was fitted, or what is out of range; empty otherwise.
     """
 
-    method: str
+    method: ClassVar[str] = "none"
+    in_range: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MacenkoFit(StainFit):
+    """Two stains in optical density (Macenko et al., ISBI 2009).
+
+    Attributes:
+        matrix: (3, 2) float32 unit stain vectors (columns) of this slide.
+        strength: (2,) float32 99th percentile concentrations.
+    """
+
+    method: ClassVar[str] = "macenko"
     matrix: NDArray[np.float32]
     strength: NDArray[np.float32]
-    in_range: bool
-    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReinhardFit(StainFit):
+    """Colour moments of the tissue (Reinhard et al., IEEE CG&A 2001), in OpenCV's 8-bit L*a*b*.
+
+    Attributes:
+        mean: (3,) float32; deviation: (3,) float32.
+    """
+
+    method: ClassVar[str] = "reinhard"
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

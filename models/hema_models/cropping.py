@@ -17,7 +17,7 @@ WIDEN = 1.25
 
 def crop_sides(
     boxes: NDArray[np.float64], scale: Scale, side_um: float, widen: float = WIDEN
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Choose each crop's side: the stream's own, or ``widen`` times the larger side of the box where that is larger.
 
     Args:
@@ -28,7 +28,7 @@ def crop_sides(
     """
     larger = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) * scale.mpp * widen
     sides = np.maximum(larger, side_um)
-    return sides, sides / side_um
+    return sides, (sides / side_um).astype(np.float32)
 
 
 def gather_crops(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hema_stages.calibration.focus import laplacian_variance
 from hema_stages.calibration.foreground import background_colour, foreground_mask
 from hema_stages.calibration.scale import estimate_mpp
-from hema_stages.calibration.stain_fit import LEAST_SIDE_UM, fit_macenko, no_stain
+from hema_stages.calibration.stain_fit import LEAST_SIDE_UM, StainLimits, fit_macenko, fit_reinhard
 from hema_stages.readers import Reader, open_reader
 from hema_stream.core.calibration import Calibration, Foreground, StainFit
 from hema_stream.core.errors import InputCode
@@ -36,7 +36,9 @@ class Calibrate(Transform[Slide, Slide]):
     deadline = 60.0
 
     method: str = prop(
-        "macenko", doc="how stain is fitted; none leaves colours alone", choices=("macenko", "reinhard", "none")
+        "macenko",
+        doc="how stain is fitted and mapped; none leaves colours alone",
+        choices=("macenko", "reinhard", "none"),
     )
     places: int = prop(9, doc="sampled places", ge=1)
     place_um: float = prop(128.0, doc="side of a sampled place", unit="um", ge=16.0)
@@ -46,6 +48,8 @@ class Calibrate(Transform[Slide, Slide]):
     low_focus: float = prop(12.0, doc="focus under which the slide is warned about", unit="grey levels²", ge=0.0)
     stain_low: float = prop(0.1, doc="least stain strength that normalisation is made for", unit="OD", ge=0.0)
     stain_high: float = prop(3.0, doc="greatest stain strength that normalisation is made for", unit="OD", ge=0.0)
+    stain_angle: float = prop(4.0, doc="least angle between the two stains", unit="degrees", ge=0.0, le=90.0)
+    stain_green: float = prop(0.5, doc="least share of green in the tissue's mean density", ge=0.0, le=1.0)
 
     def process(self, slide: Slide, state: Any) -> Iterator[Any]:  # type: ignore[override]
         """Yield caps with the calibration, then the slide with its scale."""
@@ -92,11 +96,14 @@ class Calibrate(Transform[Slide, Slide]):
         self, slide: Slide, scale: Scale, patches: list[NDArray[np.uint8]], ground: NDArray[np.uint8]
     ) -> StainFit:
         if self.method == "none":
-            return no_stain("switched off")
+            return StainFit(reason="switched off")
         if min(slide.width, slide.height) * scale.mpp < LEAST_SIDE_UM:
-            return no_stain("small")
+            return StainFit(reason="small")
         pixels = np.concatenate([patch.reshape(-1, 3) for patch in patches])
-        return fit_macenko(pixels, ground, (self.stain_low, self.stain_high))
+        if self.method == "reinhard":
+            return fit_reinhard(pixels, ground)
+        limits = StainLimits(self.stain_low, self.stain_high, self.stain_angle, self.stain_green)
+        return fit_macenko(pixels, ground, limits)
 
     def _patches(
         self, slide: Slide, reader: Reader, foreground: Foreground, ground: NDArray[np.uint8], mpp: float, at_mpp: float

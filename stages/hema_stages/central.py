@@ -69,9 +69,9 @@ class Central(Stage):
             kind = Kind(cells.kind[row]).name.lower()
         else:
             centre, box, kind = middle, np.array([[*middle, *middle]]), ""
-        sides_um, _ = crop_sides(box, calibration.scale, self.side_um)
+        sides_um, widened = crop_sides(box, calibration.scale, self.side_um)
         place = (centre / plan.scale.canonical - np.array(item.tile.spec.box[:2])) * item.tile.fine_scale
         fine_mpp = calibration.scale.mpp * plan.scale.canonical / item.tile.fine_scale
         pixels = gather_crops(item.tile.fine, place[None], sides_um / fine_mpp, self.side_px, calibration.background)
         yield "found", CentralCell(bool(kind), kind, calibration.scale.source.value)
-        yield "src", Crops(self.stream, pixels, np.zeros((1, 2), np.int32))
+        yield "src", Crops(self.stream, pixels, np.zeros((1, 2), np.int32), widened)

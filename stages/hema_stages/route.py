@@ -73,11 +73,12 @@ class Route(Stage):
         from hema_models.cropping import crop_sides, gather_crops
 
         side_um, pixels = (self.rbc_side_um, self.rbc_px) if stream == "rbc" else (self.wbc_side_um, self.wbc_px)
-        sides_um, _ = crop_sides(cells.boxes[rows], calibration.scale, side_um)
+        sides_um, widened = crop_sides(cells.boxes[rows], calibration.scale, side_um)
         fine_mpp = calibration.scale.mpp * cells.scale / tile.fine_scale
         centres = (cells.centroid[rows] / cells.scale - np.array(tile.spec.box[:2])) * tile.fine_scale
         return Crops(
             stream,
             gather_crops(tile.fine, centres, sides_um / fine_mpp, pixels, calibration.background),
             cells.keys[rows],
+            widened,
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hema_stream.core.calibration import StainFit
+from hema_stream.core.calibration import MacenkoFit, ReinhardFit
 from hema_stream.core.configs import load_config
 from hema_stream.core.tile import Tile
 from hema_stream.flow import Caps, Policy, Transform, cpu, prop
@@ -18,7 +18,7 @@ Apply = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 class Stain(Transform[Tile, Tile]):
-    """Map a tile's colours onto the reference stain with the slide's frozen matrix (Macenko et al., ISBI 2009).
+    """Map a tile's colours onto the reference stain with the slide's frozen fit (``calibrate.method``).
 
     Pixels (H, W, 3) uint8 RGB in and out; optical density in float32. A stain out of range is flagged by calibrate
     and its colours are left alone.
@@ -42,9 +42,12 @@ class Stain(Transform[Tile, Tile]):
 
     def negotiate(self, caps: Caps) -> tuple[Caps, Apply | None]:
         """Prepare the slide's mapping."""
-        fit: StainFit = caps.calibration.stain
-        usable = self.enabled and fit.method != "none" and fit.in_range
-        return caps, mapping(fit, caps.calibration.background) if usable else None
+        fit = caps.calibration.stain
+        if not self.enabled or not fit.in_range:
+            return caps, None
+        if isinstance(fit, MacenkoFit):
+            return caps, macenko(fit, caps.calibration.background)
+        return caps, reinhard(fit) if isinstance(fit, ReinhardFit) else None
 
     def process(self, tile: Tile, apply: Apply | None) -> Tile:  # type: ignore[override]
         """Map one tile; without a mapping it passes as it is."""
@@ -54,7 +57,28 @@ class Stain(Transform[Tile, Tile]):
         return tile.with_pixels(pixels, pixels if tile.fine is tile.pixels else apply(tile.fine))
 
 
-def mapping(fit: StainFit, background: NDArray[np.uint8]) -> Apply:
+def reinhard(fit: ReinhardFit) -> Apply:
+    """Shift and stretch each channel of L*a*b* to the reference's mean and deviation (Reinhard et al., 2001)."""
+    import cv2
+
+    reference = load_config("stain_reference.yaml")["lab"]
+    ramp = np.arange(256, dtype=np.float32)
+    tables = [
+        np.clip((ramp - own_mean) * (deviation / own_deviation) + mean, 0, 255).round().astype(np.uint8)
+        for own_mean, own_deviation, mean, deviation in zip(
+            fit.mean, fit.deviation, reference["mean"], reference["deviation"], strict=True
+        )
+    ]
+    table = np.stack(tables, axis=1)[None]
+
+    def apply(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        lab = cv2.LUT(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB), table)
+        return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
+
+    return apply
+
+
+def macenko(fit: MacenkoFit, background: NDArray[np.uint8]) -> Apply:
     """Compose density, unmixing, scaling and remixing into one 3 x 3 matrix between two lookups."""
     reference = load_config("stain_reference.yaml")
     target = np.array(reference["matrix"], np.float32).T

@@ -89,7 +89,7 @@ def test_clumps_raise_overlap_and_platelet_flags() -> None:
 
 
 def test_stain_out_of_range() -> None:
-    fit = StainFit("macenko", np.zeros((3, 2), np.float32), np.ones(2, np.float32), False, "stain out of range")
+    fit = StainFit(in_range=False, reason="stain out of range")
     result = result_of(TWO, measured=calibration(stain=fit))
     quality = quality_metrics(result, PANEL)
     assert quality.stain_quality == "out_of_range"
@@ -98,7 +98,7 @@ def test_stain_out_of_range() -> None:
 
 
 def test_no_stain_fitted_is_not_a_poor_stain() -> None:
-    fit = StainFit("none", np.zeros((3, 0), np.float32), np.zeros(0, np.float32), True, "picture is small")
+    fit = StainFit(reason="picture is small")
     result = result_of(TWO, measured=calibration(stain=fit))
     assert quality_metrics(result, PANEL).stain_quality == "not_measured"
     assert flags(result) == set()

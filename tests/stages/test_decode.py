@@ -41,7 +41,7 @@ def opened(path: Path, mpp: float, threshold: float = 0.0) -> Caps:
     """The caps that plan sends: slide, calibration and plan."""
     slide = Validate("validate").process(InputImage("x", path, mpp), None)
     scale = Scale(mpp, ScaleSource.GIVEN)
-    stain = StainFit("none", np.zeros((3, 0), np.float32), np.zeros(2, np.float32), True)
+    stain = StainFit()
     tissue = Foreground(np.ones((24, 24), bool), max(slide.width, slide.height) / 24)
     calibration = Calibration(scale, stain, GROUND, threshold, 100.0, tissue)
     return Caps("image/tile", slide=slide, calibration=calibration, plan=TilePlan(slide.width, slide.height, scale))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hema_stages.calibrate import Calibrate
+from hema_stages.calibration.foreground import background_colour
 from hema_stages.calibration.scale import estimate_mpp
+from hema_stages.calibration.stain_fit import StainLimits, fit_macenko, fit_reinhard
 from hema_stages.clean import Clean
 from hema_stages.decode import Decode
 from hema_stages.plan import Plan
@@ -16,7 +19,7 @@ from hema_stages.source import find_inputs, name_inputs, safe_stem
 from hema_stages.stain import Stain, normalise
 from hema_stages.validate import Validate
 
-from hema_stream.core.calibration import Calibration, Foreground, StainFit
+from hema_stream.core.calibration import Calibration, Foreground, MacenkoFit, StainFit
 from hema_stream.core.cells import CellTable, Kind, Priority
 from hema_stream.core.segmented import Segmented
 from hema_stream.core.slide import InputImage, Scale, ScaleSource
@@ -80,7 +83,7 @@ class TestCalibrate:
 
 
 def calibration_of(mask: np.ndarray, step: float, **more: object) -> Calibration:
-    stain = StainFit("none", np.zeros((3, 0), np.float32), np.zeros(0, np.float32), True)
+    stain = StainFit()
     defaults = {"background": np.array([230, 220, 225], np.uint8), "focus_threshold": 0.0, "focus": 50.0}
     return Calibration(Scale(0.25, ScaleSource.GIVEN), stain, foreground=Foreground(mask, step), **{**defaults, **more})
 
@@ -133,11 +136,44 @@ class TestStain:
         assert stage.process(tile, apply) is tile
 
     def test_a_stain_out_of_range_is_left_alone(self) -> None:
-        fit = StainFit("macenko", np.eye(3, 2, dtype=np.float32), np.ones(2, np.float32), False, "stain out of range")
-        calibration = type(calibration_of(np.ones((1, 1), bool), 1.0))(
-            **{**calibration_of(np.ones((1, 1), bool), 1.0).__dict__, "stain": fit}
+        fit = MacenkoFit(
+            matrix=np.eye(3, 2, dtype=np.float32),
+            strength=np.ones(2, np.float32),
+            in_range=False,
+            reason="stain out of range",
         )
+        calibration = replace(calibration_of(np.ones((1, 1), bool), 1.0), stain=fit)
         assert Stain("stain").negotiate(Caps("image/tile", calibration=calibration))[1] is None
+
+    @pytest.mark.parametrize("method", ["macenko", "reinhard"])
+    def test_two_stainings_of_one_field_come_closer(self, method: str) -> None:
+        import cv2
+
+        field = cv2.imread(str(FIELDS / "chula-106.png"))[..., ::-1]
+        other = (255 * (field / 255.0) ** np.array([0.8, 1.1, 1.3])).astype(np.uint8)
+        mapped = []
+        for pixels in (np.ascontiguousarray(field), other):
+            ground = background_colour(pixels)
+            fit = fit_macenko(pixels, ground, StainLimits()) if method == "macenko" else fit_reinhard(pixels, ground)
+            calibration = replace(calibration_of(np.ones((1, 1), bool), 1.0), stain=fit, background=ground)
+            _, apply = Stain("stain").negotiate(Caps("image/tile", calibration=calibration))
+            assert apply is not None
+            mapped.append(apply(pixels).astype(float))
+        before = np.abs(field.astype(float) - other).mean()
+        assert np.abs(mapped[0] - mapped[1]).mean() < 0.5 * before
+
+    @pytest.mark.parametrize(
+        ("channels", "said"),
+        [((1, 1, 1), "one stain"), ((1, 0, 2), "not those of a Romanowsky"), ((0, 1, 2), "")],
+    )
+    def test_what_is_no_romanowsky_stain_is_told(self, channels: tuple[int, ...], said: str) -> None:
+        import cv2
+
+        field = cv2.imread(str(FIELDS / "chula-106.png"))[..., ::-1]
+        pixels = np.ascontiguousarray(field[..., list(channels)])
+        fit = fit_macenko(pixels, background_colour(pixels), StainLimits())
+        assert said in fit.reason
+        assert fit.in_range == (not said)
 
     def test_the_kernel_is_lookup_matrix_exponential(self) -> None:
         from hema_stages.stain import kernel
@@ -222,7 +258,5 @@ def test_priorities_of_views() -> None:
 
 
 def test_too_little_tissue_fits_no_stain() -> None:
-    from hema_stages.calibration.stain_fit import fit_macenko
-
-    fit = fit_macenko(np.full((100, 100, 3), 220, np.uint8), np.full(3, 221, np.uint8), (0.1, 3.0))
+    fit = fit_macenko(np.full((100, 100, 3), 220, np.uint8), np.full(3, 221, np.uint8), StainLimits())
     assert (fit.method, fit.reason) == ("none", "too little tissue")

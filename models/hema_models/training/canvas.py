@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from hema_models.training.fields import KINDS, Field
 
 KNOWN_STRIDE = 8
-LEAST_VISIBLE = 0.35
+LEAST_VISIBLE = 0.15  # less than this of a cell is neither asked for nor punished
+TRIMMED = 0.35  # share of fields that are cut, so that cells halved by a picture's border are learnt
 
 
 @dataclass
@@ -19,8 +20,9 @@ class Canvas:
 
     Attributes:
         pixels: (S, S, 3) uint8 RGB at 0.25 um a pixel.
-        boxes: (N, 4) float32 xyxy, clipped to the canvas.
+        boxes: (N, 4) float32 xyxy, clipped to what is seen of the field.
         frames: (N, 4) float32 xyxy of the unclipped box, in which ``masks`` is drawn.
+        views: (N, 4) float32 xyxy, where the canvas shows the label's field.
         kinds, masks, has_mask: as in ``Field``.
         known: (3, S/8, S/8) float32, 1 where an unmatched prediction of the kind counts as wrong.
     """
@@ -28,6 +30,7 @@ class Canvas:
     pixels: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     frames: NDArray[np.float32]
+    views: NDArray[np.float32]
     kinds: NDArray[np.int64]
     masks: NDArray[np.bool_]
     has_mask: NDArray[np.bool_]
@@ -64,13 +67,26 @@ class CanvasComposer:
             field = augment(self._fields[self._rng.choice(len(self._fields), p=self._weights)], self._rng)
             if draw.empty:
                 draw.fill(background_colour(field.pixels))
-            draw.paste(field, x, y)
-            budget -= 1
-            x += field.pixels.shape[1] + gap
-            shelf = max(shelf, field.pixels.shape[0])
+            view = self._view(field)
+            budget -= draw.paste(field, x - view[0], y - view[1], view)
+            x += view[2] - view[0] + gap
+            shelf = max(shelf, view[3] - view[1])
             if x > self._side - 20:
                 x, y, shelf = left, y + shelf + gap, 0
         return draw.finish()
+
+    def _view(self, field: Field) -> tuple[int, int, int, int]:
+        """Choose the part of a field that is shown: all of it, or cut from one or two sides by up to 0.6."""
+        height, width = field.pixels.shape[:2]
+        view = [0, 0, width, height]
+        if self._rng.random() < TRIMMED:
+            for side in self._rng.choice(4, size=self._rng.integers(1, 3), replace=False):
+                length = width if side % 2 == 0 else height
+                depth = int(self._rng.uniform(0.05, 0.6) * length)
+                view[side] = depth if side < 2 else length - depth
+        if view[2] - view[0] < 16 or view[3] - view[1] < 16:
+            view = [0, 0, width, height]
+        return view[0], view[1], view[2], view[3]
 
 
 class _Drawing:
@@ -79,22 +95,24 @@ class _Drawing:
         self._side = side
         self._pixels = np.zeros((side, side, 3), np.uint8)
         self._known = np.ones((len(KINDS), side // KNOWN_STRIDE, side // KNOWN_STRIDE), np.float32)
-        self._parts: list[tuple[NDArray[np.float32], Field]] = []
+        self._parts: list[tuple[NDArray[np.float32], NDArray[np.float32], Field]] = []
 
     def fill(self, colour: NDArray[np.uint8]) -> None:
         self._pixels[:] = colour
         self.empty = False
 
-    def paste(self, field: Field, x: int, y: int) -> None:
-        height, width = field.pixels.shape[:2]
-        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, self._side), min(y + height, self._side)
+    def paste(self, field: Field, x: int, y: int, view: tuple[int, int, int, int]) -> bool:
+        """Lay the part ``view`` (xyxy within the field) down, with the field's corner at (x, y); whether any shows."""
+        x0, y0 = max(x + view[0], 0), max(y + view[1], 0)
+        x1, y1 = min(x + view[2], self._side), min(y + view[3], self._side)
         if x1 <= x0 or y1 <= y0:
-            return
+            return False
         self._pixels[y0:y1, x0:x1] = field.pixels[y0 - y : y1 - y, x0 - x : x1 - x]
         self._mark_unknown(np.array([[x0, y0, x1, y1]], np.float32), ~field.exhaustive)
         shift = np.array([x, y, x, y], np.float32)
         self._mark_unknown(field.ignore + shift, np.ones(len(KINDS), bool))
-        self._parts.append((field.boxes + shift, field))
+        self._parts.append((field.boxes + shift, np.array([x0, y0, x1, y1], np.float32), field))
+        return True
 
     def _mark_unknown(self, boxes: NDArray[np.float32], kinds: NDArray[np.bool_]) -> None:
         limit = self._known.shape[1]
@@ -104,17 +122,19 @@ class _Drawing:
             self._known[kinds, y0:y1, x0:x1] = 0
 
     def finish(self) -> Canvas:
-        frames = np.concatenate([frame for frame, _ in self._parts]) if self._parts else np.zeros((0, 4), np.float32)
-        boxes = np.clip(frames, 0, self._side)
+        frames = np.concatenate([boxes for boxes, _, _ in self._parts])
+        views = np.concatenate([np.broadcast_to(view, boxes.shape) for boxes, view, _ in self._parts])
+        boxes = np.clip(frames, np.tile(views[:, :2], 2), np.tile(views[:, 2:], 2))
         visible = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
         share = visible / np.maximum(np.prod(frames[:, 2:] - frames[:, :2], axis=1), 1e-6)
         self._mark_unknown(boxes[(share < LEAST_VISIBLE) & (visible > 0)], np.ones(len(KINDS), bool))
         keep = (share >= LEAST_VISIBLE) & (visible > 4)
-        fields = [field for _, field in self._parts]
+        fields = [field for _, _, field in self._parts]
         return Canvas(
             self._pixels,
             boxes[keep],
             frames[keep],
+            views[keep],
             np.concatenate([f.kinds for f in fields])[keep],
             np.concatenate([f.masks for f in fields])[keep],
             np.concatenate([f.has_mask for f in fields])[keep],
@@ -123,7 +143,7 @@ class _Drawing:
 
 
 def augment(field: Field, rng: np.random.Generator) -> Field:
-    """Turn, mirror, rescale (scales are known to 10% only), recolour, blur and trim one field."""
+    """Turn, mirror, rescale (scales are known to 10% only), recolour and blur one field."""
     factor = float(np.exp(rng.normal(0, 0.08)))
     pixels, boxes, ignore, masks = _rescale(field, factor)
     if rng.random() < 0.5:

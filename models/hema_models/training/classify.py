@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_models.networks import classifier_network
-from hema_models.training.augment import HARD, MILD, Jitter, centre, jitter
+from hema_models.training.augment import FINE, HARD, MILD, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, LabelledCrops, load_crops
 from hema_models.training.folds import deal_balanced
 from hema_models.weights.state import load_state, save_state
@@ -27,13 +27,16 @@ class ClassifyRecipe:
 
     Attributes:
         passes: over the data; batch: crops a step.
+        jitters: settings of which each crop draws one.
+        mixup: parameter of the beta distribution by which two crops are blended (Zhang et al., ICLR 2018); 0 for none.
         balance: power of a class's frequency by which it is drawn more often (1 draws all classes alike).
         folds, fold: the development fold held out, dealt by group; None trains on everything.
         exclude: sources left out.
     """
 
     passes: float
-    jitter: Jitter
+    jitters: tuple[Jitter, ...]
+    mixup: float = 0.0
     batch: int = 64
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
@@ -44,7 +47,7 @@ class ClassifyRecipe:
     seed: int = 20_26
 
 
-RECIPES = {"wbc": ClassifyRecipe(14, HARD), "rbc": ClassifyRecipe(5, MILD)}
+RECIPES = {"wbc": ClassifyRecipe(20, (HARD, FINE)), "rbc": ClassifyRecipe(8, (MILD,))}
 
 
 def train_classifier(
@@ -79,6 +82,7 @@ def train_classifier(
     model = model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     average = torch.optim.swa_utils.AveragedModel(model, avg_fn=_moving_average, use_buffers=True)
+    _half_but_depthwise(model)  # after the copy, which must keep its own kernels
     steps = math.ceil(recipe.passes * len(rows) / recipe.batch)
     weights = _draw_weights(crops.labels[rows], recipe.balance)
     allowed = torch.from_numpy(crops.allowed)
@@ -87,9 +91,19 @@ def train_classifier(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _schedule(step, steps)
         drawn = rng.choice(rows, recipe.batch, p=weights)
-        pictures = [jitter(crops.windows[i], crops.grounds[i], kind.side_px, recipe.jitter, rng) for i in drawn]
-        logits = model(_tensor(np.stack(pictures)))  # in float32: half precision is slower for depthwise kernels
-        loss = partial_loss(logits, allowed[torch.from_numpy(drawn)])
+        pictures = [
+            jitter(
+                crops.windows[i], crops.grounds[i], kind.side_px, recipe.jitters[rng.integers(len(recipe.jitters))], rng
+            )
+            for i in drawn
+        ]
+        images, possible = _tensor(np.stack(pictures)), allowed[torch.from_numpy(drawn)]
+        share = float(rng.beta(recipe.mixup, recipe.mixup)) if recipe.mixup else 1.0
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(images * share + images.flip(0) * (1 - share) if share < 1 else images).float()
+        loss = share * partial_loss(logits, possible)
+        if share < 1:
+            loss = loss + (1 - share) * partial_loss(logits, possible.flip(0))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -106,6 +120,25 @@ def partial_loss(logits: Any, allowed: Any) -> Any:
     """-log of the summed probability of the classes that a label leaves possible; (N, C) float and bool."""
     possible = logits.masked_fill(~allowed, float("-inf"))
     return (logits.logsumexp(1) - possible.logsumexp(1)).mean()
+
+
+def _half_but_depthwise(model: Any) -> None:
+    """Keep depthwise kernels in float32 under autocast: their backward pass is several times slower in bfloat16."""
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.groups > 1:
+            setattr(module, "forward", _in_float32(module.forward))  # noqa: B010  mypy knows forward as a method
+
+
+def _in_float32(forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    import torch
+
+    def call(inputs: Any) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return forward(inputs.float())
+
+    return call
 
 
 def predict(model: Any, crops: NDArray[np.uint8], batch: int = 128) -> NDArray[np.float32]:

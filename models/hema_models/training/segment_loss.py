@@ -23,8 +23,9 @@ class Batch:
 
     Attributes:
         images: (B, 3, S, S) float32 in 0..1.
-        index: (N,) canvas of each label; kinds: (N,) long; boxes: (N, 4) xyxy pixels, clipped to the canvas.
-        frames: (N, 4) xyxy pixels, unclipped; masks: (N, MASK_SIDE, MASK_SIDE) bool; has_mask: (N,) bool.
+        index: (N,) canvas of each label; kinds: (N,) long; boxes: (N, 4) xyxy pixels, clipped to what is seen.
+        frames: (N, 4) xyxy pixels, unclipped; views: (N, 4) xyxy pixels of the label's field.
+        masks: (N, MASK_SIDE, MASK_SIDE) bool; has_mask: (N,) bool.
         known: (B, 3, S/8, S/8) float32, see ``Canvas``.
     """
 
@@ -33,6 +34,7 @@ class Batch:
     kinds: Tensor
     boxes: Tensor
     frames: Tensor
+    views: Tensor
     masks: Tensor
     has_mask: Tensor
     known: Tensor
@@ -48,6 +50,7 @@ class Batch:
             kinds=torch.from_numpy(np.concatenate([c.kinds for c in canvases])),
             boxes=torch.from_numpy(np.concatenate([c.boxes for c in canvases])),
             frames=torch.from_numpy(np.concatenate([c.frames for c in canvases])),
+            views=torch.from_numpy(np.concatenate([c.views for c in canvases])),
             masks=torch.from_numpy(np.concatenate([c.masks for c in canvases])),
             has_mask=torch.from_numpy(np.concatenate([c.has_mask for c in canvases])),
             known=torch.from_numpy(np.stack([c.known for c in canvases])),
@@ -106,7 +109,7 @@ class SegmentLoss:
             nothing: Tensor = prototypes.sum() * 0 + coefficients.sum() * 0
             return nothing
         canvas, anchor, label = canvas[chosen], anchor[chosen], label[chosen]
-        points, inside = _grid(batch.frames[label], batch.images.shape[-1])
+        points, inside = _grid(batch.frames[label], batch.views[label], batch.images.shape[-1])
         logits = torch.zeros(len(chosen), MASK_GRID * MASK_GRID)
         for image in canvas.unique():
             rows = (canvas == image).nonzero(as_tuple=True)[0]
@@ -120,7 +123,7 @@ class SegmentLoss:
         weight = inside.float()
         bce = (functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weight).sum(
             1
-        ) / weight.sum(1)
+        ) / weight.sum(1).clamp(min=1)
         probability = logits.sigmoid() * weight
         overlap = (probability * targets).sum(1)
         dice = 1 - (2 * overlap + 1) / (probability.sum(1) + (targets * weight).sum(1) + 1)
@@ -137,16 +140,16 @@ def _known_by_anchor(known: Tensor, features: list[Tensor]) -> Tensor:
     return torch.cat(levels, dim=2).permute(0, 2, 1)
 
 
-def _grid(frames: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def _grid(frames: Tensor, views: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Place the grid's points over each frame widened by ``MASK_MARGIN``.
 
     Returns:
-        points (N, G*G, 2) in grid_sample's -1..1, and (N, G*G) bool: whether a point lies on the canvas.
+        points (N, G*G, 2) in grid_sample's -1..1, and (N, G*G) bool: whether a point lies where the field is seen.
     """
     centre, sides = (frames[:, :2] + frames[:, 2:]) / 2, (frames[:, 2:] - frames[:, :2]).clamp(min=1) * MASK_MARGIN
     ticks = (torch.arange(MASK_GRID) + 0.5) / MASK_GRID - 0.5
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     offsets = torch.stack([x, y], dim=-1).reshape(1, -1, 2)
     pixels = centre[:, None] + offsets * sides[:, None]
-    inside = ((pixels >= 0) & (pixels < side)).all(dim=-1)
+    inside = ((pixels >= views[:, None, :2]) & (pixels < views[:, None, 2:])).all(dim=-1)
     return pixels / side * 2 - 1, inside

@@ -24,7 +24,7 @@ from hema_stream.flow import Caps, Gap, LedgerError
 
 SCALE = Scale(0.25, ScaleSource.GIVEN)
 SLIDE = Slide("s", Path("s.tif"), 1900, 1000, 0.25, ScaleSource.GIVEN, (), "plain")
-STAIN = StainFit("none", np.zeros((3, 0), np.float32), np.zeros(0, np.float32), True)
+STAIN = StainFit()
 CAPS = Caps(
     "any",
     slide=SLIDE,
@@ -54,7 +54,7 @@ def cells(tile: int, boxes: list, kinds: list[int], priority: list[int], score: 
 
 def crops(tile: int, indices: list[int], stream: str = "rbc") -> Crops:
     keys = np.array([[tile, i] for i in indices], np.int32)
-    return Crops(stream, np.full((len(indices), 8, 8, 3), tile + 1, np.uint8), keys)
+    return Crops(stream, np.full((len(indices), 8, 8, 3), tile + 1, np.uint8), keys, np.ones(len(indices), np.float32))
 
 
 def labels(keys: list, best: int = 0, stream: str = "rbc") -> Labels:

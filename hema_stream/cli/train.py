@@ -64,6 +64,7 @@ def segment(
 @click.option("--data", type=FOLDER, required=True, help="Folder with labels.csv and chula_rbc12.")
 @click.option("--architecture", default="tf_efficientnet_lite0", show_default=True, help="timm model.")
 @click.option("--passes", type=float, help="Passes over the data, instead of the recipe's.")
+@click.option("--piece", default=8, show_default=True, help="Fields of a block that stay together; more are cut up.")
 @common_options
 def rbc(**options: Any) -> None:
     """Train the red cell classifier."""
@@ -90,6 +91,7 @@ def _classifier(
     folds: int,
     fold: int | None,
     exclude_source: tuple[str, ...],
+    piece: int = 8,
 ) -> None:
     from dataclasses import replace
 
@@ -99,7 +101,7 @@ def _classifier(
     from hema_stream.core.taxonomy import load_taxonomy
 
     classes = load_taxonomy(stream).names
-    recipe = replace(RECIPES[stream], folds=folds, fold=fold, exclude=exclude_source)
+    recipe = replace(RECIPES[stream], folds=folds, fold=fold, exclude=exclude_source, piece=piece)
     recipe = replace(recipe, passes=passes) if passes else recipe
     crops, held, logits = train_classifier(stream, data, classes, start, out, recipe, architecture, click.echo)
     click.echo(f"card: {write_card(out, architecture, stream, classes, 'research use; see the data')}")

@@ -7,6 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hema_stream.core.configs import load_config
+
+
+@dataclass(frozen=True)
+class CropGeometry:
+    """The square that a stream's classifier sees: its side in microns, and in pixels."""
+
+    side_um: float
+    side_px: int
+
+
+def load_geometry(stream: str) -> CropGeometry:
+    """Read a stream's square from configs/crops.yaml."""
+    return CropGeometry(**load_config("crops.yaml")[stream])
+
 
 @dataclass(frozen=True, eq=False)
 class Crops:

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from hema_models.torchvision_ops import ensure_torchvision
+from hema_stream.core.errors import ModelError
 
 SEGMENT_KINDS = 3
 
@@ -15,11 +16,18 @@ def segmenter_network(architecture: str) -> Any:
 
     Args:
         architecture: ultralytics' model name without ending, such as ``yolo11n-seg``.
+
+    Raises:
+        ModelError: ultralytics is not installed.
     """
     ensure_torchvision()
-    from ultralytics.cfg import get_cfg
-    from ultralytics.nn.tasks import SegmentationModel
-    from ultralytics.utils import LOGGER
+    try:
+        from ultralytics.cfg import get_cfg
+        from ultralytics.nn.tasks import SegmentationModel
+        from ultralytics.utils import LOGGER
+    except ImportError as error:
+        remedy = "pip install ultralytics, or name a segmenter of your own: --set segment.model=FILE.onnx"
+        raise ModelError("ultralytics is not installed", place=architecture, remedy=remedy) from error
 
     LOGGER.setLevel(logging.ERROR)  # it writes to standard output, which belongs to our commands
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hema_stream.core.calibration import Calibration
 from hema_stream.core.cells import Kind
-from hema_stream.core.crops import Crops
+from hema_stream.core.crops import Crops, load_geometry
 from hema_stream.core.segmented import Segmented
 from hema_stream.core.tile import TilePlan
 from hema_stream.flow import Caps, Pad, Policy, Stage, cpu, prop
@@ -39,8 +39,6 @@ class Central(Stage):
     on_error = Policy.FAIL_SLIDE
 
     stream: str = prop("wbc", doc="which classifier the crop is for", choices=("rbc", "wbc"))
-    side_um: float = prop(24.0, doc="side of the crop", unit="um", ge=1.0)
-    side_px: int = prop(144, doc="pixels a side of the crop", unit="px", ge=16)
     radius_um: float = prop(6.0, doc="how far from the middle a cell's centroid may lie", unit="um", ge=0.0)
 
     def negotiate(self, caps: Caps) -> tuple[Caps, tuple[TilePlan, Calibration]]:
@@ -54,6 +52,7 @@ class Central(Stage):
         from hema_models.cropping import crop_sides, gather_crops
 
         plan, calibration = state
+        geometry = load_geometry(self.stream)
         middle = np.array([plan.width, plan.height]) / 2
         x, y = middle / plan.scale.canonical
         x0, y0, x1, y1 = item.tile.spec.core
@@ -69,9 +68,11 @@ class Central(Stage):
             kind = Kind(cells.kind[row]).name.lower()
         else:
             centre, box, kind = middle, np.array([[*middle, *middle]]), ""
-        sides_um, widened = crop_sides(box, calibration.scale, self.side_um)
+        sides_um, widened = crop_sides(box, calibration.scale, geometry.side_um)
         place = (centre / plan.scale.canonical - np.array(item.tile.spec.box[:2])) * item.tile.fine_scale
         fine_mpp = calibration.scale.mpp * plan.scale.canonical / item.tile.fine_scale
-        pixels = gather_crops(item.tile.fine, place[None], sides_um / fine_mpp, self.side_px, calibration.background)
+        pixels = gather_crops(
+            item.tile.fine, place[None], sides_um / fine_mpp, geometry.side_px, calibration.background
+        )
         yield "found", CentralCell(bool(kind), kind, calibration.scale.source.value)
         yield "src", Crops(self.stream, pixels, np.zeros((1, 2), np.int32), widened)

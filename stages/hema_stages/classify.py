@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hema_stream.core.crops import Crops, Labels
+from hema_stream.core.crops import Crops, Labels, load_geometry
+from hema_stream.core.errors import ModelError
 from hema_stream.core.taxonomy import Taxonomy, load_taxonomy
 from hema_stream.flow import BatchTransform, Caps, Policy, cpu, prop
 
@@ -45,6 +46,11 @@ class Classify(BatchTransform[Crops, Labels]):
         from hema_models.cards import find_card
 
         card = find_card(self.model or self.stream)
+        geometry = load_geometry(self.stream)
+        if (card.side, card.side_um) != (geometry.side_px, geometry.side_um):
+            seen = f"{card.side_um} um at {card.side} px"
+            remedy = "train a model for configs/crops.yaml, or change that file"
+            raise ModelError(f"sees crops of {seen}, not {geometry}", place=card.name, remedy=remedy)
         self._taxonomy = load_taxonomy(self.stream)
         self._columns = np.array([self._taxonomy.index(name) for name in card.classes])
         self._temperature = np.float32(card.temperature)

@@ -10,11 +10,11 @@ import numpy as np
 
 from hema_stream.core.calibration import Calibration
 from hema_stream.core.cells import CellTable, Kind, Priority
-from hema_stream.core.crops import Crops
+from hema_stream.core.crops import Crops, load_geometry
 from hema_stream.core.routed import Routed
 from hema_stream.core.segmented import Segmented
 from hema_stream.core.tile import Tile
-from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu, prop
+from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu
 
 STREAMS = {"rbc": Kind.RBC, "wbc": Kind.WBC}
 
@@ -40,10 +40,9 @@ class Route(Stage):
     runs_on = cpu(threads=1)
     on_error = Policy.GAP
 
-    rbc_side_um: float = prop(13.0, doc="side of a red cell's crop", unit="um", ge=1.0)
-    rbc_px: int = prop(72, doc="pixels a side of a red cell's crop", unit="px", ge=16)
-    wbc_side_um: float = prop(24.0, doc="side of a white cell's crop", unit="um", ge=1.0)
-    wbc_px: int = prop(144, doc="pixels a side of a white cell's crop", unit="px", ge=16)
+    def start(self) -> None:
+        """Read what each classifier sees of a cell."""
+        self._geometry = {stream: load_geometry(stream) for stream in STREAMS}
 
     def negotiate(self, caps: Caps) -> tuple[Caps, _Placement]:
         """Keep the background colour, which fills what lies outside the picture."""
@@ -72,13 +71,13 @@ class Route(Stage):
     ) -> Crops:
         from hema_models.cropping import crop_sides, gather_crops
 
-        side_um, pixels = (self.rbc_side_um, self.rbc_px) if stream == "rbc" else (self.wbc_side_um, self.wbc_px)
-        sides_um, widened = crop_sides(cells.boxes[rows], calibration.scale, side_um)
+        geometry = self._geometry[stream]
+        sides_um, widened = crop_sides(cells.boxes[rows], calibration.scale, geometry.side_um)
         fine_mpp = calibration.scale.mpp * cells.scale / tile.fine_scale
         centres = (cells.centroid[rows] / cells.scale - np.array(tile.spec.box[:2])) * tile.fine_scale
         return Crops(
             stream,
-            gather_crops(tile.fine, centres, sides_um / fine_mpp, pixels, calibration.background),
+            gather_crops(tile.fine, centres, sides_um / fine_mpp, geometry.side_px, calibration.background),
             cells.keys[rows],
             widened,
         )

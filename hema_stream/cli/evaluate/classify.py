@@ -12,7 +12,6 @@ import click
 from hema_stream.cli.evaluate.options import FILE, FOLDER, OUTPUT, pipeline_options
 from hema_stream.core.slide import InputImage
 
-CROPS = {"rbc": (13.0, 72), "wbc": (24.0, 144)}
 PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
@@ -43,9 +42,8 @@ def command(
         raise click.UsageError("give either --labels or --images")
     rows = _labelled(labels, split, sources) if labels else _pictures(images)
     inputs = [InputImage(str(n), row["file"], mpp or _scale(row.get("mpp"))) for n, row in enumerate(rows)]
-    side_um, pixels = CROPS[stream]
-    crop = (f"central.stream={stream}", f"central.side_um={side_um}", f"central.side_px={pixels}")
-    collected = collect("central", inputs, profile, (*crop, f"classify.stream={stream}", *settings))
+    streams = (f"central.stream={stream}", f"classify.stream={stream}")
+    collected = collect("central", inputs, profile, (*streams, *settings))
     names = load_taxonomy(stream).names
     answers = [_answer(rows[n], collected.items.get(str(n), ()), names) for n in range(len(rows))]
     for id_, reason in collected.failed.items():

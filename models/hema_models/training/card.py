@@ -8,9 +8,9 @@ from typing import Any
 
 from hema_models.cards import CARD_SUFFIX, ModelCard
 from hema_models.training.classify import MEAN, STD
-from hema_models.training.crops import STREAMS
 from hema_models.training.fields import CANONICAL_MPP, KINDS
 from hema_models.weights.state import identity
+from hema_stream.core.crops import load_geometry
 
 INFERENCE_SIDE = 1024
 
@@ -30,14 +30,14 @@ def write_card(
     if stream is None:
         card = ModelCard(task="segment", classes=list(KINDS), side=INFERENCE_SIDE, mpp=CANONICAL_MPP, **common)
     else:
-        kind = STREAMS[stream]
+        geometry = load_geometry(stream)
         card = ModelCard(
             task="classify",
-            stream=kind.name,  # type: ignore[arg-type]
+            stream=stream,  # type: ignore[arg-type]
             classes=list(classes),
-            side=kind.side_px,
-            mpp=kind.side_um / kind.side_px,
-            side_um=kind.side_um,
+            side=geometry.side_px,
+            mpp=geometry.side_um / geometry.side_px,
+            side_um=geometry.side_um,
             mean=MEAN,
             std=STD,
             **common,

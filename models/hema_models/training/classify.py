@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hema_models.networks import classifier_network
 from hema_models.training.augment import FINE, HARD, MILD, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, LabelledCrops, load_crops
-from hema_models.training.folds import deal_balanced
+from hema_models.training.folds import PIECE, deal_balanced
 from hema_models.weights.state import load_state, save_state
 
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -32,6 +32,7 @@ class ClassifyRecipe:
         balance: power of a class's frequency by which it is drawn more often (1 draws all classes alike).
         folds, fold: the development fold held out, dealt by group; None trains on everything.
         exclude: sources left out.
+        piece: fields of a block that stay on one side of a split.
     """
 
     passes: float
@@ -44,6 +45,7 @@ class ClassifyRecipe:
     folds: int = 5
     fold: int | None = None
     exclude: tuple[str, ...] = ()
+    piece: int = PIECE
     seed: int = 20_26
 
 
@@ -70,8 +72,8 @@ def train_classifier(
 
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    kind = STREAMS[stream]
-    crops = load_crops(kind, data, classes, recipe.exclude)
+    side = STREAMS[stream].geometry.side_px
+    crops = load_crops(STREAMS[stream], data, classes, recipe.exclude, recipe.piece)
     dealt = deal_balanced(crops.labels.tolist(), crops.groups.tolist(), recipe.folds)
     held = np.flatnonzero(dealt == recipe.fold) if recipe.fold is not None else np.zeros(0, np.int64)
     rows = np.setdiff1d(np.arange(len(crops)), held)
@@ -92,9 +94,7 @@ def train_classifier(
             group["lr"] = recipe.learning_rate * _schedule(step, steps)
         drawn = rng.choice(rows, recipe.batch, p=weights)
         pictures = [
-            jitter(
-                crops.windows[i], crops.grounds[i], kind.side_px, recipe.jitters[rng.integers(len(recipe.jitters))], rng
-            )
+            jitter(crops.windows[i], crops.grounds[i], side, recipe.jitters[rng.integers(len(recipe.jitters))], rng)
             for i in drawn
         ]
         images, possible = _tensor(np.stack(pictures)), allowed[torch.from_numpy(drawn)]
@@ -113,7 +113,7 @@ def train_classifier(
             report(f"step {step + 1} of {steps}: loss {running:.3f}")
     save_state(average.module, out)
     report(f"{len(rows)} crops {dict(Counter(crops.labels[rows].tolist()))}; weights in {out}")
-    return crops, held, predict(average.module, centre(crops.windows[held], kind.side_px))
+    return crops, held, predict(average.module, centre(crops.windows[held], side))
 
 
 def partial_loss(logits: Any, allowed: Any) -> Any:

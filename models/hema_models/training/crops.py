@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from hema_models.cropping import gather_crops
 from hema_models.training.canvas import background_colour
 from hema_models.training.fields import split_group
-from hema_models.training.folds import pieces
+from hema_models.training.folds import PIECE, pieces
+from hema_stream.core.crops import CropGeometry, load_geometry
 
 WINDOW = 1.6
 ASSUMED_MPP = {"sickle_uganda": 0.2}
@@ -23,7 +24,7 @@ UNSHIPPED = frozenset({"tecom", "cellavision_blog", "bbbc041"})
 
 @dataclass(frozen=True)
 class Stream:
-    """What a classifier sees: the crop's side in microns and pixels, and what a label of many classes may mean.
+    """What the labels of a stream's pictures mean.
 
     Attributes:
         partial: label to the classes that it leaves possible; () stands for all but those after it, see ``excludes``.
@@ -32,11 +33,14 @@ class Stream:
     """
 
     name: str
-    side_um: float
-    side_px: int
     partial: dict[str, tuple[str, ...]]
     excludes: dict[str, tuple[str, ...]]
     dropped: frozenset[str]
+
+    @property
+    def geometry(self) -> CropGeometry:
+        """What the classifier sees of a cell."""
+        return load_geometry(self.name)
 
     def allowed(self, label: str, names: Sequence[str]) -> NDArray[np.bool_]:
         """Which classes a label leaves possible, (C,) bool."""
@@ -46,10 +50,8 @@ class Stream:
 
 
 STREAMS = {
-    "wbc": Stream(
-        "wbc", 24.0, 144, {"neutrophil": ("neutrophil_segmented", "neutrophil_band")}, {}, frozenset({"platelet"})
-    ),
-    "rbc": Stream("rbc", 13.0, 72, {}, {"uninfected": ("malaria_infected",)}, frozenset({"other"})),
+    "wbc": Stream("wbc", {"neutrophil": ("neutrophil_segmented", "neutrophil_band")}, {}, frozenset({"platelet"})),
+    "rbc": Stream("rbc", {}, {"uninfected": ("malaria_infected",)}, frozenset({"other"})),
 }
 
 
@@ -89,25 +91,29 @@ class _Row:
     centre: tuple[float, float] | None
 
 
-def load_crops(stream: Stream, data: Path, classes: Sequence[str], exclude: Iterable[str] = ()) -> LabelledCrops:
+def load_crops(
+    stream: Stream, data: Path, classes: Sequence[str], exclude: Iterable[str] = (), piece: int = PIECE
+) -> LabelledCrops:
     """Read the training split of a folder with labels.csv (and chula_rbc12/points.csv for red cells).
 
     Args:
         exclude: sources to leave out besides those whose licence keeps them from shipped weights.
+        piece: fields of a block that stay together; a longer block is cut into consecutive pieces.
     """
     left_out = UNSHIPPED | set(exclude)
-    rows = [row for row in _rows(stream, data) if row.source not in left_out and row.label not in stream.dropped]
+    rows = [row for row in _rows(stream, data, piece) if row.source not in left_out and row.label not in stream.dropped]
     by_path: dict[Path, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         by_path[row.path].append(number)
-    side = round(stream.side_px * WINDOW)
+    geometry = stream.geometry
+    side = round(geometry.side_px * WINDOW)
     windows, grounds = np.empty((len(rows), side, side, 3), np.uint8), np.empty((len(rows), 3), np.uint8)
     for path, numbers in by_path.items():
         pixels = _read(path)
         ground = background_colour(pixels)
         middle = (pixels.shape[1] / 2, pixels.shape[0] / 2)
         centres = np.array([rows[n].centre or middle for n in numbers])
-        sides = np.array([stream.side_um * WINDOW / rows[n].mpp for n in numbers])
+        sides = np.array([geometry.side_um * WINDOW / rows[n].mpp for n in numbers])
         windows[numbers] = gather_crops(pixels, centres, sides, side, ground)
         grounds[numbers] = ground
     return LabelledCrops(
@@ -130,7 +136,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture[..., ::-1])
 
 
-def _rows(stream: Stream, data: Path) -> list[_Row]:
+def _rows(stream: Stream, data: Path, piece: int) -> list[_Row]:
     rows = []
     with (data / "labels.csv").open(newline="", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
@@ -140,7 +146,7 @@ def _rows(stream: Stream, data: Path) -> list[_Row]:
                 group = _group(row)
                 rows.append(_Row(path, row["path"], row["class"], row["source"], group, mpp, None))
     if stream.name == "rbc":
-        rows += _points(data / "chula_rbc12")
+        rows += _points(data / "chula_rbc12", piece)
     return rows
 
 
@@ -154,11 +160,11 @@ def _group(row: dict[str, str]) -> str:
     return f"{source}/{told or stem}"
 
 
-def _points(folder: Path) -> list[_Row]:
-    """Read the labelled centres; a block of more than eight fields is cut into consecutive pieces of eight."""
+def _points(folder: Path, piece: int) -> list[_Row]:
+    """Read the labelled centres."""
     with (folder / "fields.csv").open(newline="", encoding="utf-8") as handle:
         fields = {row["image"]: row for row in csv.DictReader(handle) if row["split"] == "train"}
-    piece_of = pieces({name: row["block"] for name, row in fields.items()})
+    piece_of = pieces({name: row["block"] for name, row in fields.items()}, piece)
     with (folder / "points.csv").open(newline="", encoding="utf-8") as handle:
         return [
             _Row(

@@ -1,0 +1,155 @@
+"""Out-of-fold figures of a classifier: fold models trained, calibrated on the other folds, run through the product.
+
+python benchmarks/folds.py wbc --data DATA/wbc --start efficientnet.safetensors --work FOLDS --jobs 2
+python benchmarks/folds.py rbc --data DATA/rbc --start efficientnet.safetensors --work FOLDS --jobs 2
+
+A fold whose weights lie in FOLDS already is not trained again. All answers are written to FOLDS/STREAM.csv.gz, which
+benchmarks/score_folds.py reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from hema_models.calibration import fit_temperature
+from hema_models.training.crops import STREAMS
+
+from hema_stream.core.taxonomy import load_taxonomy
+
+FOLDS = 5
+APART = {"wbc": ("chula_wbc",), "rbc": ()}  # left out of every fold's training and answered by every fold's model
+PROGRAM = str(Path(sys.executable).with_name("hema-stream"))
+
+
+def train(stream: str, data: Path, start: Path, work: Path, fold: int, more: list[str]) -> None:
+    """Train one fold's model on one thread."""
+    out = work / f"{stream}-{fold}.safetensors"
+    if out.exists():
+        return
+    left_out = [word for source in APART[stream] for word in ("--exclude-source", source)]
+    command = [PROGRAM, "train", stream, "--data", str(data), "--start", str(start), "--out", str(out)]
+    with (work / f"{stream}-{fold}.log").open("w") as log:
+        subprocess.run(
+            [*command, "--folds", str(FOLDS), "--fold", str(fold), *left_out, *more],
+            check=True,
+            stdout=log,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+
+def held_out(stream: str, work: Path, fold: int) -> list[dict[str, str]]:
+    """Rows of a fold, with the logits of the model that did not see them."""
+    with gzip.open(work / f"{stream}-{fold}.heldout.csv.gz", "rt", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def calibrate(stream: str, work: Path) -> None:
+    """Give each fold's card the temperature that fits the other folds."""
+    names = load_taxonomy(stream).names
+    rows = [held_out(stream, work, fold) for fold in range(FOLDS)]
+    for fold in range(FOLDS):
+        others = [row for other in range(FOLDS) if other != fold for row in rows[other]]
+        logits = np.array([[float(row[name]) for name in names] for row in others])
+        allowed = np.array([STREAMS[stream].allowed(row["class"], names) for row in others])
+        path = work / f"{stream}-{fold}.card.json"
+        card = json.loads(path.read_text())
+        card["temperature"] = fit_temperature(logits, allowed)
+        path.write_text(json.dumps(card, indent=2))
+        print(f"fold {fold}: {len(rows[fold])} cells held out, temperature {card['temperature']}", flush=True)
+
+
+def answer(stream: str, data: Path, work: Path, fold: int) -> list[dict[str, str]]:
+    """Let the product answer the fold's pictures, and those of the sources kept apart, with the fold's model."""
+    rows = held_out(stream, work, fold)
+    card = work / f"{stream}-{fold}.card.json"
+    with (data / "labels.csv").open(newline="") as handle:
+        labelled = [row for row in csv.DictReader(handle) if row["split"] == "train"]
+    names = {row["name"] for row in rows}
+    chosen = [row for row in labelled if row["path"] in names or row["source"] in APART[stream]]
+    answers = _classify(stream, data, work, card, chosen)
+    points = [row for row in rows if "#" in row["name"]]
+    if points:
+        answers += _points(data / "chula_rbc12", work, card, points)
+    return [{**row, "fold": str(fold)} for row in answers]
+
+
+def _classify(stream: str, data: Path, work: Path, card: Path, chosen: list[dict[str, str]]) -> list[dict[str, str]]:
+    here = work / f"{card.name}.pictures"
+    here.mkdir(exist_ok=True)
+    link = here / "data"
+    if not link.exists():
+        link.symlink_to(data.resolve())
+    table = [{**row, "path": f"data/{row['path']}"} for row in chosen]
+    _write(here / "labels.csv", table)
+    out = here / "answers.csv"
+    command = ["evaluate", "classify", "--stream", stream, "--labels", str(here / "labels.csv"), "--out", str(out)]
+    done = subprocess.run(
+        [PROGRAM, *command, "--set", f"classify.model={card}"], check=True, capture_output=True, text=True
+    )
+    (here / "summary.txt").write_text(done.stdout)
+    known = {row["path"]: row for row in table}
+    return [{**known[row["path"]], **row} for row in _read(out)]
+
+
+def _points(folder: Path, work: Path, card: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Ask for the labelled centres of the fold's fields."""
+    images = {row["name"].split("#")[0] for row in rows}
+    block = {row["name"].split("#")[0]: row["group"] for row in rows}
+    with (folder / "points.csv").open(newline="") as handle:
+        wanted = [row for row in csv.DictReader(handle) if row["image"] in images]
+    here = work / f"{card.name}.points.csv"
+    _write(here, wanted)
+    out = work / f"{card.name}.points.answers.csv"
+    command = ["evaluate", "points", "--points", str(here), "--images", str(folder), "--out", str(out)]
+    subprocess.run([PROGRAM, *command, "--set", f"classify_rbc.model={card}"], check=True, capture_output=True)
+    return [{**row, "path": row["image"], "source": "chula_rbc12", "group": block[row["image"]]} for row in _read(out)]
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(dict.fromkeys(key for row in rows for key in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stream", choices=("rbc", "wbc"))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--start", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=1, help="folds trained side by side")
+    parser.add_argument("--train-only", action="store_true")
+    asked, more = parser.parse_known_args()
+    asked.work.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        list(pool.map(lambda k: train(asked.stream, asked.data, asked.start, asked.work, k, more), range(FOLDS)))
+    if asked.train_only:
+        return
+    calibrate(asked.stream, asked.work)
+    rows = [row for fold in range(FOLDS) for row in answer(asked.stream, asked.data, asked.work, fold)]
+    columns = ["fold", "source", "group", "path", "x", "y", "class", "found", "kind", "scale_source", "predicted"]
+    columns += ["confidence", "unknown", *load_taxonomy(asked.stream).names]
+    with gzip.open(asked.work / f"{asked.stream}.csv.gz", "wt", newline="") as handle:
+        writer = csv.DictWriter(handle, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"{len(rows)} answers: {asked.work / f'{asked.stream}.csv.gz'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -70,9 +70,8 @@ def line(answers: Answers, rows: np.ndarray, what: str) -> None:
     label, hits = answers.label[rows].tolist(), answers.right[rows].tolist()
     low, high = bootstrap(label, hits)
     ece = expected_calibration_error(answers.confidence[rows], answers.right[rows])
-    print(
-        f"{what}: {len(rows)} cells, {len(set(label))} labels, accuracy {np.mean(hits):.3f}, calibration error {ece:.3f}"
-    )
+    print(f"{what}: {len(rows)} cells, {len(set(label))} labels, accuracy {np.mean(hits):.3f}")
+    print(f"  calibration error {ece:.3f}")
     print(f"  balanced accuracy {balanced_accuracy(label, hits):.3f} (95% {low:.3f} to {high:.3f})")
     print("  " + ", ".join(f"{name} {share:.2f} ({n})" for name, (share, n) in recalls(label, hits).items()))
 

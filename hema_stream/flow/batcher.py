@@ -9,14 +9,13 @@ from time import monotonic, perf_counter
 from typing import Any, NamedTuple
 
 from hema_stream.flow.caps import ANY, Caps
-from hema_stream.flow.errors import PipelineError, StageError
-from hema_stream.flow.events import Batch, Buffer, CapsEvent, Eos, Event, Gap, Part, StreamStart
+from hema_stream.flow.events import Batch, Buffer, CapsEvent, Eos, Event, Part, StreamStart
 from hema_stream.flow.invoke import Outputs
 from hema_stream.flow.link import SHARED_LANE
-from hema_stream.flow.payload import rows_of, units_of
-from hema_stream.flow.policy import Verdict
+from hema_stream.flow.payload import rows_of
 from hema_stream.flow.props import prop
-from hema_stream.flow.runner import Job, Runner, SlideRun, reason_of
+from hema_stream.flow.runner import Runner
+from hema_stream.flow.slide_run import Job, SlideRun
 from hema_stream.flow.stage import BatchTransform, Pad, Stage
 
 GROW_AFTER = 16
@@ -174,7 +173,7 @@ class BatchRunner(Runner):
         await self._hand_on(self.collector.add(event, monotonic()))
 
     async def _hand_on(self, events: Sequence[Event]) -> None:
-        link = next(iter(self.outbound.values()))
+        link = next(iter(self.outlet.links.values()))
         for event in events:
             if isinstance(event, Batch):
                 event.parts = [part for part in event.parts if not self.pipeline.is_over(part.slide)]
@@ -213,9 +212,7 @@ class BatchTransformRunner(Runner):
             if not self.pipeline.is_over(part.slide):
                 run = self.slides.setdefault(part.slide, SlideRun())
                 job = Job(Buffer(part.slide, part.item), "sink")
-                run.jobs.append(job)
-                run.in_flight += 1
-                run.quiet.clear()
+                run.begin(job)
                 jobs.append((run, job, part))
         if jobs:
             self.busy += 1
@@ -238,10 +235,7 @@ class BatchTransformRunner(Runner):
         results = await self._infer([part for _, _, part in jobs])
         self.busy -= 1
         for (run, job, part), outputs in zip(jobs, results, strict=True):
-            job.outputs, job.done = Outputs(outputs), True
-            run.in_flight -= 1
-            if not run.in_flight:
-                run.quiet.set()
+            run.finish(job, Outputs(outputs))
             self._drain(part.slide, run)
         self.wake()
 
@@ -266,19 +260,8 @@ class BatchTransformRunner(Runner):
             self.limit, self._good = max(rows // 2, 1), 0
             self.pipeline.warn("", self.stage.name, f"out of memory at {rows} rows: going on with {self.limit}")
             return await self._halves(parts, self.limit)
-        reason = "out-of-memory" if self.stage.is_oom(error) else reason_of(error)
-        return [self._lost(part, error, reason) for part in parts]
-
-    def _lost(self, part: Part, error: Exception, reason: str) -> list[Any]:
-        self.timer.failures += 1
-        failure = StageError(self.stage.name, part.slide, units_of(part.item), error)
-        verdict = Verdict.FAIL_PIPELINE if isinstance(error, PipelineError) else self.stage.on_error.verdict
-        if verdict is Verdict.FAIL_SLIDE:
-            self.pipeline.fail_slide(part.slide, failure)
-        elif verdict is Verdict.FAIL_PIPELINE:
-            self.pipeline.fail(failure)
-        self.pipeline.warn(part.slide, self.stage.name, str(failure))
-        return [Gap(units_of(part.item), reason, error=failure)]
+        reason = "out-of-memory" if self.stage.is_oom(error) else ""
+        return [self.failures.judge(error, part.slide, part.item, reason) for part in parts]
 
     async def _halves(self, parts: list[Part], limit: int) -> list[list[Any]]:
         """Work in pieces of at most ``limit`` rows."""

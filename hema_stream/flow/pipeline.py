@@ -273,7 +273,7 @@ class Pipeline:
             shared = isinstance(stages[spec.source], MicroBatch)
             link = Link(str(spec), spec.max_items, spec.max_bytes, sink.wake, spec.leaky, shared)
             self._links[spec] = sink.inbound[spec.sink_pad] = link
-            self._runners[spec.source].outbound[spec.source_pad] = link
+            self._runners[spec.source].outlet.links[spec.source_pad] = link
 
     def _post(self, message: Any) -> None:
         if not isinstance(message, Message):

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from hema_stream.flow.caps import ANY, Caps
-from hema_stream.flow.errors import DeadlineExceededError, NegotiationError, PipelineError, StageError
+from hema_stream.flow.caps import Caps
+from hema_stream.flow.errors import NegotiationError, PipelineError, StageError
 from hema_stream.flow.events import Batch, Buffer, CapsEvent, Eos, Event, Gap, GapEvent, StreamStart
 from hema_stream.flow.executors import Executor, LoopExecutor, ProcessExecutor, ThreadExecutor
+from hema_stream.flow.failures import Failures
 from hema_stream.flow.invoke import Outputs, outputs_of
 from hema_stream.flow.link import Link
-from hema_stream.flow.payload import units_of
-from hema_stream.flow.policy import Verdict
+from hema_stream.flow.outlet import Outlet
+from hema_stream.flow.slide_run import Job, SlideRun
 from hema_stream.flow.stage import Sink, Stage
 from hema_stream.flow.statistics import CallTimer
 
@@ -28,41 +27,17 @@ TURN = 64
 HELD = 0.02
 
 
-@dataclass(eq=False)
-class Job:
-    """One event of a slide being worked on; outputs leave in the order of the jobs."""
-
-    event: Event
-    pad: str
-    outputs: Outputs = field(default_factory=Outputs)
-    done: bool = False
-
-
-@dataclass(eq=False)
-class SlideRun:
-    """A slide within one stage."""
-
-    started: bool = False
-    negotiated: set[str] = field(default_factory=set)
-    ended: set[str] = field(default_factory=set)
-    jobs: deque[Job] = field(default_factory=deque)
-    emitting: asyncio.Task[None] | None = None
-    gated: bool = False
-    moved: asyncio.Event = field(default_factory=asyncio.Event)
-    in_flight: int = 0
-    quiet: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Runner:
     """One stage in a running pipeline."""
 
     def __init__(self, stage: Stage, pipeline: Pipeline) -> None:
         self.stage, self.pipeline = stage, pipeline
         self.inbound: dict[str, Link] = {}
-        self.outbound: dict[str, Link] = {}
         self.slides: dict[str, SlideRun] = {}
         self.timer = CallTimer()
         self.executor: Executor = _executor(stage)
+        self.failures = Failures(stage, pipeline, self.timer)
+        self.outlet = Outlet(stage, self.executor, pipeline.is_over)
         self.busy = 0
         self._blocked: set[str] = set()
         self._wake = asyncio.Event()
@@ -126,10 +101,8 @@ class Runner:
             self._work_inline(event, pad, run)
         else:
             job = Job(event, pad)
-            run.jobs.append(job)
+            run.begin(job)
             self.busy += 1
-            run.in_flight += 1
-            run.quiet.clear()
             self._hold_back(event.slide, run)
             self._spawn(self._work(event, pad, run, job))
 
@@ -143,10 +116,8 @@ class Runner:
             returned = self.executor.invoker.process(event.slide, event.item, pad)  # type: ignore[attr-defined]
         except Exception as error:
             job = Job(event, pad)
-            run.jobs.append(job)
+            run.begin(job)
             self.busy += 1
-            run.in_flight += 1
-            run.quiet.clear()
             self._spawn(self._after_failure(error, event, pad, run, job, 0))
             return
         finally:
@@ -156,16 +127,12 @@ class Runner:
                 self.pipeline.note_held(self.stage.name)
         if returned is None:
             return
-        link = self._only_link
+        link = self.outlet.only_link
         plain = not isinstance(returned, Gap | Caps | list | Iterator)
         if link is not None and plain and link.offer(Buffer(event.slide, returned)):
             return
         run.jobs.append(Job(event, pad, outputs_of(returned), done=True))
         self._drain(event.slide, run)
-
-    @property
-    def _only_link(self) -> Link | None:
-        return next(iter(self.outbound.values())) if len(self.stage.sources) == 1 and len(self.outbound) == 1 else None
 
     async def _work(self, event: Buffer, pad: str, run: SlideRun, job: Job) -> None:
         try:
@@ -204,32 +171,11 @@ class Runner:
                 return
             except Exception as again:
                 error = again
-        self._finish_job(event.slide, run, job, self._judge(error, event))
-
-    def _judge(self, error: Exception, event: Buffer) -> Outputs:
-        """Carry out the verdict on an item whose work failed; return what goes in its place."""
-        self.timer.failures += 1
-        failure = StageError(self.stage.name, event.slide, units_of(event.item), error)
-        verdict = Verdict.FAIL_PIPELINE if isinstance(error, PipelineError) else self.stage.on_error.verdict
-        if verdict is Verdict.GAP:
-            self.pipeline.warn(event.slide, self.stage.name, str(failure))
-            return Outputs(self._gaps(Gap(units_of(event.item), reason_of(error), error=failure)))
-        if verdict is Verdict.FAIL_SLIDE:
-            self.pipeline.fail_slide(event.slide, failure)
-        else:
-            self.pipeline.fail(failure)
-        return Outputs()
-
-    def _gaps(self, gap: Gap) -> list[Any]:
-        """Place a gap of this stage's own on the pads that it names."""
-        return [gap] if len(self.stage.sources) <= 1 else [(pad, gap) for pad in self.stage.gap_pads]
+        self._finish_job(event.slide, run, job, Outputs(self.failures.judge(error, event.slide, event.item)))
 
     def _finish_job(self, slide: str, run: SlideRun, job: Job, outputs: Outputs) -> None:
-        job.outputs, job.done = outputs, True
+        run.finish(job, outputs)
         self.busy -= 1
-        run.in_flight -= 1
-        if not run.in_flight:
-            run.quiet.set()
         self._drain(slide, run)
         self.wake()
 
@@ -254,7 +200,7 @@ class Runner:
 
     async def _emit_jobs(self, slide: str, run: SlideRun) -> None:
         try:
-            while job := self._next_job(run):
+            while job := run.next_job(self.stage.ordered):
                 if isinstance(job.event, Buffer):
                     await self._send_job(job, job.event)
                 else:
@@ -265,44 +211,25 @@ class Runner:
                 self._hold_back(slide, run)
         finally:
             run.emitting = None
-        if run.jobs and self._next_job(run):
+        if run.jobs and run.next_job(self.stage.ordered):
             self._drain(slide, run)
         if not run.jobs:
             self.wake()
 
     async def _send_job(self, job: Job, event: Buffer) -> None:
         try:
-            await self._send_all(event.slide, job.outputs)
+            await self.outlet.send_all(event.slide, job.outputs)
         except Exception as error:  # raised by a lazy hook in mid-course
-            await self._send_all(event.slide, self._judge(error, event))
-
-    def _next_job(self, run: SlideRun) -> Job | None:
-        """Choose the job that may leave: the first, or any finished one before a control event if order is free."""
-        if not run.jobs:
-            return None
-        if run.jobs[0].done:
-            return run.jobs[0]
-        if not self.stage.ordered:
-            for job in run.jobs:
-                if not isinstance(job.event, Buffer):
-                    return None
-                if job.done:
-                    return job
-        return None
+            await self.outlet.send_all(event.slide, Outputs(self.failures.judge(error, event.slide, event.item)))
 
     async def _control(self, event: Event, pad: str, run: SlideRun) -> None:
         """Handle a serialized event in its place; what follows it waits."""
         try:
             await self._handle_control(event, pad, run)
         except Exception as error:
-            self.timer.failures += 1
-            failure = StageError(self.stage.name, event.slide, (), error)
-            if isinstance(error, PipelineError):
-                self.pipeline.fail(failure)
-            else:
-                self.pipeline.fail_slide(event.slide, failure)
+            self.failures.judge_event(error, event.slide)
         finally:
-            run.gated = any(not isinstance(job.event, Buffer) and job.event is not event for job in run.jobs)
+            run.gated = run.has_control_after(event)
             self._hold_back(event.slide, run)
 
     async def _handle_control(self, event: Event, pad: str, run: SlideRun) -> None:
@@ -310,12 +237,12 @@ class Runner:
         if isinstance(event, StreamStart):
             if not run.started:
                 run.started = True
-                self._forward(StreamStart(slide, event.priority))
+                self.outlet.forward(StreamStart(slide, event.priority))
         elif isinstance(event, CapsEvent):
             await self._negotiate(event, pad, run)
         elif isinstance(event, GapEvent):
             returned = await self.executor.call("gap", slide, event.gap, deadline=self.stage.deadline)
-            await self._send_all(slide, returned)
+            await self.outlet.send_all(slide, returned)
         elif isinstance(event, Eos):
             run.ended.add(pad)
             if run.ended >= set(self.inbound):
@@ -329,59 +256,16 @@ class Runner:
         caps = await self.executor.call("negotiate", event.slide, pad, event.caps, deadline=self.stage.deadline)
         run.negotiated.add(pad)
         if caps is not None and self.stage.sources:
-            self._send_caps(event.slide, caps)
-
-    def _send_caps(self, slide: str, caps: Caps) -> None:
-        """Send caps down every source pad, each with its own media type."""
-        for pad, link in self.outbound.items():
-            media = _source_template(self.stage, pad).caps.media
-            link.offer(CapsEvent(slide, caps if media == ANY else caps.with_(media)))
+            self.outlet.send_caps(event.slide, caps)
 
     async def _end(self, slide: str, run: SlideRun) -> None:
         returned = await self.executor.call("finish", slide, deadline=self.stage.deadline)
-        await self._send_all(slide, returned)
+        await self.outlet.send_all(slide, returned)
         await self.executor.release(slide)
-        self._forward(Eos(slide))
+        self.outlet.forward(Eos(slide))
         self.slides.pop(slide, None)
         self._blocked.discard(slide)
         self.pipeline.note_end(slide, self)
-
-    async def _send_all(self, slide: str, outputs: Outputs) -> None:
-        """Hand on what a hook gave; what it gives lazily is pulled as there is room."""
-        for output in outputs.items:
-            await self._send(slide, output)
-        while outputs.rest is not None and not self.pipeline.is_over(slide):
-            chunk = await self.executor.pull(outputs)
-            for output in chunk:
-                await self._send(slide, output)
-
-    async def _send(self, slide: str, output: Any) -> None:
-        if self.pipeline.is_over(slide):
-            return
-        if isinstance(output, Caps):
-            self._send_caps(slide, output)
-            return
-        pad, item = output if len(self.stage.sources) > 1 else (None, output)
-        if isinstance(item, Gap):
-            event: Event = GapEvent(slide, item)
-        else:
-            event = Buffer(slide, item)
-        for link in self._links(pad):
-            if not link.offer(event):
-                await link.put(event)
-
-    def _links(self, pad: str | None) -> list[Link]:
-        """Links of an output's pad; a request pad that nobody asked for swallows what it is given."""
-        if pad is None:
-            return list(self.outbound.values())
-        link = self.outbound.get(pad)
-        return [] if link is None else [link]
-
-    def _forward(self, event: Event) -> None:
-        for link in self.outbound.values():
-            if isinstance(event, StreamStart):
-                link.open(event.slide, event.priority)
-            link.offer(event)
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
@@ -414,7 +298,7 @@ class Runner:
             return []
         if run.emitting:
             run.emitting.cancel()
-        await self._settle(run)
+        await run.settle()
         outputs: list[Any] = []
         leave = [(hook, args)] if getattr(type(self.stage), hook) is not getattr(Stage, hook) else []
         for operation, given in [*(("process", (item, pad)) for pad, item in last), *leave]:
@@ -424,32 +308,15 @@ class Runner:
                 outputs += await self.executor.pull(returned)
         await self.executor.release(slide)
         self.wake()
-        only = next(iter(self.outbound), "")
+        only = next(iter(self.outlet.links), "")
         pairs = [output if len(self.stage.sources) > 1 else (only, output) for output in outputs]
         return [(pad, item) for pad, item in pairs if not isinstance(item, Gap | Caps)]
-
-    async def _settle(self, run: SlideRun, patience: float = 0.3) -> None:
-        """Wait a little for calls in flight; what takes longer is disowned."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(run.quiet.wait(), patience if run.in_flight else 0.001)
 
     async def stop(self) -> None:
         """Cancel everything under way."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def reason_of(error: BaseException) -> str:
-    """Name a failure for a gap."""
-    if isinstance(error, DeadlineExceededError):
-        return "timeout"
-    return str(getattr(error, "code", type(error).__name__))
-
-
-def _source_template(stage: Stage, pad: str) -> Any:
-    own = stage.sources.get(pad)
-    return own or next(p for name, p in stage.sources.items() if "%u" in name)
 
 
 def _executor(stage: Stage) -> Executor:

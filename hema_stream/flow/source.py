@@ -57,7 +57,7 @@ class SourceRunner(Runner):
             self.pipeline.note_start(event.slide, event.priority)
         elif self.pipeline.is_over(event.slide):
             return
-        for link in self.outbound.values():
+        for link in self.outlet.links.values():
             if isinstance(event, StreamStart):
                 link.open(event.slide, event.priority)
             if isinstance(event, Buffer | CapsEvent | Eos | StreamStart) and not link.offer(event):

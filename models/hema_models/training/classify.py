@@ -49,7 +49,7 @@ class ClassifyRecipe:
     seed: int = 20_26
 
 
-RECIPES = {"wbc": ClassifyRecipe(20, (HARD, FINE)), "rbc": ClassifyRecipe(8, (MILD,))}
+RECIPES = {"wbc": ClassifyRecipe(15, (HARD, FINE, FINE)), "rbc": ClassifyRecipe(6, (MILD,))}
 
 
 def train_classifier(

@@ -1,0 +1,71 @@
+"""The downstream side of a stage: what it gives goes down its source pads, waiting where there is no room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hema_stream.flow.caps import ANY, Caps
+from hema_stream.flow.events import Buffer, CapsEvent, Event, Gap, GapEvent, StreamStart
+from hema_stream.flow.executors import Executor
+from hema_stream.flow.invoke import Outputs
+from hema_stream.flow.link import Link
+from hema_stream.flow.stage import Stage
+
+
+class Outlet:
+    """A stage's outbound links, by source pad."""
+
+    def __init__(self, stage: Stage, executor: Executor, is_over: Callable[[str], bool]) -> None:
+        self.links: dict[str, Link] = {}
+        self._stage, self._executor, self._is_over = stage, executor, is_over
+
+    @property
+    def only_link(self) -> Link | None:
+        """The one link of a stage with a single source pad; None where there are more, or none."""
+        return next(iter(self.links.values())) if len(self._stage.sources) == 1 and len(self.links) == 1 else None
+
+    async def send_all(self, slide: str, outputs: Outputs) -> None:
+        """Hand on what a hook gave; what it gives lazily is pulled as there is room."""
+        for output in outputs.items:
+            await self._send(slide, output)
+        while outputs.rest is not None and not self._is_over(slide):
+            chunk = await self._executor.pull(outputs)
+            for output in chunk:
+                await self._send(slide, output)
+
+    async def _send(self, slide: str, output: Any) -> None:
+        if self._is_over(slide):
+            return
+        if isinstance(output, Caps):
+            self.send_caps(slide, output)
+            return
+        pad, item = output if len(self._stage.sources) > 1 else (None, output)
+        event: Event = GapEvent(slide, item) if isinstance(item, Gap) else Buffer(slide, item)
+        for link in self._of(pad):
+            if not link.offer(event):
+                await link.put(event)
+
+    def send_caps(self, slide: str, caps: Caps) -> None:
+        """Send caps down every source pad, each with its own media type."""
+        for pad, link in self.links.items():
+            media = self._template(pad).caps.media
+            link.offer(CapsEvent(slide, caps if media == ANY else caps.with_(media)))
+
+    def forward(self, event: Event) -> None:
+        """Pass a control event down every pad; it needs no room."""
+        for link in self.links.values():
+            if isinstance(event, StreamStart):
+                link.open(event.slide, event.priority)
+            link.offer(event)
+
+    def _of(self, pad: str | None) -> list[Link]:
+        """Links of an output's pad; a request pad that nobody asked for swallows what it is given."""
+        if pad is None:
+            return list(self.links.values())
+        link = self.links.get(pad)
+        return [] if link is None else [link]
+
+    def _template(self, pad: str) -> Any:
+        own = self._stage.sources.get(pad)
+        return own or next(p for name, p in self._stage.sources.items() if "%u" in name)

@@ -14,7 +14,7 @@ from hema_stream.core.report import Identity, ReportHead
 from hema_stream.core.slide import InputImage
 from hema_stream.flow.bus import Message, Progress, SlideEnded
 from hema_stream.flow.errors import StageError
-from hema_stream.service.build import build_pipeline, configuration_identity
+from hema_stream.service.build import build_pipeline, configuration_identity, runs_alike
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ async def analyze(
         panel=report.panel,
         profile=options.profile,
     )
-    report.deterministic = True
+    report.deterministic = runs_alike(pipeline)
     pipeline["source"].inputs = list(images)  # type: ignore[attr-defined]
     run = _Run({image.id: image for image in images}, observer)
     async with pipeline:

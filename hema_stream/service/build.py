@@ -45,6 +45,14 @@ def backend_settings(name: str, backend: str | None) -> list[str]:
     return [f"{stage}.backend={backend}" for stage in WITH_BACKEND if stage in stages]
 
 
+def runs_alike(pipeline: Pipeline) -> bool:
+    """Whether a repeat gives the same report: so it is on the CPU, where a row's outputs depend on the row alone.
+
+    That is tested for each back end (tests/models/test_backends.py); on another device it has not been.
+    """
+    return all(getattr(stage, "device", "cpu") == "cpu" for stage in pipeline.topology.stages.values())
+
+
 def configuration_identity(name: str, profile: str, settings: Sequence[str]) -> str:
     """SHA-256 over everything that can change a figure: pipeline, profile, settings, taxonomies, panels, limits."""
     parts: dict[str, Any] = {"pipeline": launch_text(name), "settings": sorted(settings), "profile": profile}

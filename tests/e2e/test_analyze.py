@@ -117,20 +117,6 @@ def test_json_prints_a_line_an_input(results: Path) -> None:
     assert all(line["status"] == "done" for line in lines)
 
 
-def without_times(report: dict) -> dict:
-    return {k: v for k, v in report.items() if k not in ("timestamp", "processing_time_seconds", "identity")}
-
-
-def test_the_same_input_gives_the_same_report_however_it_is_batched(
-    results: Path, fields: Path, tmp_path: Path
-) -> None:
-    names = ("chula-106", "bccd-00044")
-    done = analyze(*(fields / f"{n}.png" for n in names), "-o", tmp_path, "--set", "rbc.max_delay=1ms")
-    assert done.returncode == 0, done.stderr
-    for name in names:
-        assert without_times(reports(tmp_path)[name]) == without_times(reports(results)[name])
-
-
 def bad_inputs(folder: Path, field: Path) -> dict[str, str]:
     """Make hostile inputs; file name to the code it must be refused with."""
     rng = np.random.default_rng(0)

@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-import pytest
+from slides import MPP, run
 
-from hema_stream.core.slide import InputImage
 from hema_stream.flow import Pipeline
-from hema_stream.service.build import build_pipeline
-
-MPP = 0.191
-
-
-@pytest.fixture(scope="module")
-def slide(fields: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixteen fields side by side: six tiles."""
-    field = cv2.imread(str(fields / "chula-106.png"))
-    path = tmp_path_factory.mktemp("slide") / "slide.png"
-    cv2.imwrite(str(path), np.tile(field, (4, 4, 1)))
-    return path
-
-
-def run(slide: Path, out: Path, disturb: Callable[[Pipeline], Any] = lambda _: None, mpp: float = MPP) -> dict:
-    """Analyse one slide with ``disturb`` done to the started pipeline; its report."""
-
-    async def analyse() -> None:
-        defaults = {"report": {"out": out, "overlay": False, "geojson": False}}
-        pipeline = build_pipeline("smear", "cpu", [], defaults)
-        pipeline["source"].inputs = [InputImage("slide", slide, mpp)]  # type: ignore[attr-defined]
-        async with pipeline:
-            disturb(pipeline)
-            await asyncio.wait_for(pipeline.drain(), 100)
-            assert pipeline.leftovers() == 0
-
-    asyncio.run(analyse())
-    return json.loads((out / "slide" / "report.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def whole(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """The report of an undisturbed run."""
-    report = run(slide, tmp_path_factory.mktemp("whole"))
-    assert report["quality_metrics"]["tiles"]["analysed"] == 6
-    return report
 
 
 def codes(report: dict) -> set[str]:

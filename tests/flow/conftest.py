@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from hema_stream.flow import Pipeline
 

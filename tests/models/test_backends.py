@@ -1,0 +1,47 @@
+"""Back ends: a row's outputs depend on the row alone, and the back ends agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hema_models.backends import open_network
+
+BATCH = {"rbc": 64, "wbc": 16}  # as in configs/profiles/cpu.yaml
+BACKENDS = ("openvino", "torch", "onnxruntime")
+
+
+def pictures(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
+    """Smooth blobs on a pale ground, (N, S, S, 3) uint8."""
+    y, x = np.mgrid[:side, :side] / side - 0.5
+    radius = rng.uniform(0.2, 0.4, (count, 1, 1))
+    inside = 1 / (1 + np.exp(40 * (np.hypot(x, y)[None] - radius)))
+    colour = rng.uniform(60, 200, (count, 1, 1, 3))
+    return (225 - inside[..., None] * (225 - colour)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("stream", BATCH)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_row_does_not_depend_on_its_place_nor_its_neighbours(backend: str, stream: str) -> None:
+    """Bit for bit: by this the report may say that it is deterministic, however cells were batched."""
+    network = open_network(stream, BATCH[stream], backend)
+    rng = np.random.default_rng(0)
+    rows = pictures(rng, network.batch, network.side)
+    whole = network(rows)[0]
+    order = rng.permutation(network.batch)
+    np.testing.assert_array_equal(network(rows[order])[0], whole[order])
+    alone = np.zeros_like(rows)
+    alone[3] = rows[0]
+    np.testing.assert_array_equal(network(alone)[0][3], whole[0])
+
+
+@pytest.mark.parametrize("stream", BATCH)
+def test_back_ends_agree_on_the_class(stream: str) -> None:
+    logits = []
+    for backend in BACKENDS:
+        network = open_network(stream, BATCH[stream], backend)
+        rows = pictures(np.random.default_rng(1), network.batch, network.side)
+        logits.append(network(rows)[0])
+    clear = np.diff(np.sort(logits[1], axis=1)[:, -2:]).ravel() > 0.3  # bfloat16 moves a logit by a few hundredths
+    assert clear.mean() > 0.5
+    for other in logits[::2]:
+        np.testing.assert_array_equal(other.argmax(1)[clear], logits[1].argmax(1)[clear])

@@ -1,8 +1,0 @@
-"""Results made up for these tests are in ``tests/smear.py``."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hema_models.cropping import crop_sides, gather_crops
+from hema_models.networks import mirrored
 from hema_models.training.augment import FINE, HARD, MILD, centre, jitter
 from hema_models.training.canvas import CanvasComposer
 from hema_models.training.classify import partial_loss
@@ -107,6 +108,17 @@ def test_jitter_is_repeatable_and_changes_something(how: object) -> None:
     assert (one != centre(window[None], 72)[0]).any()
 
 
+def test_mirrored_views_are_averaged_so_that_a_mirror_image_gets_the_same_answer() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 5))
+    images = torch.randn(3, 3, 8, 8)
+    answer = mirrored(network, 4)(images)
+    views = [images, images.flip(3), images.flip(2), images.flip(2, 3)]
+    torch.testing.assert_close(answer, torch.stack([network(v) for v in views]).mean(0))
+    torch.testing.assert_close(mirrored(network, 4)(images.flip(2)), answer)
+    assert mirrored(network, 1) is network
+
+
 class TestCanvas:
     def field(self, rng: np.random.Generator, exhaustive: tuple[bool, bool, bool]) -> Field:
         boxes = rng.uniform(0, 170, (12, 2))
@@ -133,6 +145,18 @@ class TestCanvas:
             assert (canvas.boxes[:, :2] >= canvas.views[:, :2] - 1e-3).all()
             assert (canvas.boxes[:, 2:] <= canvas.views[:, 2:] + 1e-3).all()
             assert (canvas.boxes[:, 2:] > canvas.boxes[:, :2]).all()
+
+    def test_cuts_go_through_white_cells(self) -> None:
+        rng = np.random.default_rng(0)
+        field = self.field(rng, (True, True, True))
+        composer = CanvasComposer([field], 320, rng)
+        white = field.boxes[field.kinds == KINDS.index("wbc")]
+        cut = 0
+        for view in (np.array(composer._view(field)) for _ in range(400)):
+            inside = ((view[:2] > white[:, :2]) & (view[:2] < white[:, 2:])).any(1) & (view[:2] > 0).any()
+            inside |= ((view[2:] > white[:, :2]) & (view[2:] < white[:, 2:])).any(1) & (view[2:] < 200).any()
+            cut += bool(inside.any())
+        assert cut > 400 * 0.12  # a third of the views are cut, half of those through a white cell
 
     def test_a_kind_that_is_not_labelled_whole_is_unknown_ground(self) -> None:
         rng = np.random.default_rng(0)

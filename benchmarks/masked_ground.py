@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from folds import FOLDS, PROGRAM
+from folds import PROGRAM
 from hema_models.evaluation.classification import macro_f1, recalls
 from hema_models.training.crops import STREAMS
 from matching import results
@@ -70,7 +70,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     asked = parser.parse_args()
-    rows = [row for fold in range(FOLDS) for row in answer(asked.work, asked.data / "chula_rbc12", fold)]
+    folds = sorted(int(path.name[4:].split(".")[0]) for path in asked.work.glob("rbc-*.safetensors"))
+    rows = [row for fold in folds for row in answer(asked.work, asked.data / "chula_rbc12", fold)]
     label, said = [row["class"] for row in rows], [row["predicted"] for row in rows]
     scores = macro_f1(label, said, sorted(set(label)))
     told = recalls(label, [a == b for a, b in zip(label, said, strict=True)])

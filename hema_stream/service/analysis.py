@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from hema_stream import __version__
 from hema_stream.core.errors import InputError
-from hema_stream.core.report import Identity, ReportHead
+from hema_stream.core.report import ReportHead
 from hema_stream.core.slide import InputImage
 from hema_stream.flow.bus import Message, Progress, SlideEnded
 from hema_stream.flow.errors import StageError
-from hema_stream.service.build import build_pipeline, configuration_identity, runs_alike
+from hema_stream.service.build import build_pipeline, identify_report
 
 
 @dataclass(frozen=True)
@@ -85,15 +84,7 @@ async def analyze(
     if options.deltas:
         defaults["deltas"] = {"location": options.deltas}
     pipeline = build_pipeline("smear", options.profile, options.settings, defaults)
-    report: Any = pipeline["report"]
-    report.identity = Identity(
-        software=f"hema-stream {__version__}",
-        models={},
-        configuration=configuration_identity("smear", options.profile, options.settings),
-        panel=report.panel,
-        profile=options.profile,
-    )
-    report.deterministic = runs_alike(pipeline)
+    identify_report(pipeline, "smear", options.profile, options.settings)
     pipeline["source"].inputs = list(images)  # type: ignore[attr-defined]
     run = _Run({image.id: image for image in images}, observer)
     async with pipeline:

@@ -7,8 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hema_stream import __version__
 from hema_stream.core.configs import config_root
 from hema_stream.core.profiles import load_properties
+from hema_stream.core.report import Identity
 from hema_stream.flow import Pipeline, parse_launch
 from hema_stream.flow.launch import parse
 
@@ -51,6 +53,19 @@ def runs_alike(pipeline: Pipeline) -> bool:
     That is tested for each back end (tests/models/test_backends.py); on another device it has not been.
     """
     return all(getattr(stage, "device", "cpu") == "cpu" for stage in pipeline.topology.stages.values())
+
+
+def identify_report(pipeline: Pipeline, name: str, profile: str, settings: Sequence[str]) -> None:
+    """Tell the pipeline's report stage what makes its figures."""
+    report: Any = pipeline["report"]
+    report.identity = Identity(
+        software=f"hema-stream {__version__}",
+        models={},
+        configuration=configuration_identity(name, profile, settings),
+        panel=report.panel,
+        profile=profile,
+    )
+    report.deterministic = runs_alike(pipeline)
 
 
 def configuration_identity(name: str, profile: str, settings: Sequence[str]) -> str:

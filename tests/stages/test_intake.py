@@ -10,16 +10,18 @@ from hema_stages.intake import Intake
 from hema_stream.core.slide import InputImage
 from hema_stream.flow import Pipeline
 from hema_stream.flow.builtin import FakeSink
+from hema_stream.flow.bus import SlideEnded
 
 
 def image(name: str) -> InputImage:
     return InputImage(name, Path(f"{name}.png"))
 
 
-async def until(condition: object) -> None:
+async def ended(pipeline: Pipeline, name: str) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0.001)
+        async for message in pipeline.bus:
+            if isinstance(message, SlideEnded) and message.slide == name:
+                return
 
 
 async def test_images_become_slides_while_it_runs_until_it_is_ended() -> None:
@@ -30,7 +32,7 @@ async def test_images_become_slides_while_it_runs_until_it_is_ended() -> None:
     async with pipeline:
         for name in ("a", "b"):
             intake.offer(image(name))
-            await until(lambda name=name: name in pipeline.outcomes)
+            await ended(pipeline, name)
         assert intake.waiting
         intake.offer(image("c"))
         assert not intake.waiting

@@ -98,12 +98,22 @@ class JobStore:
             session.execute(update(Job).where(Job.id == job_id).values(facts=dict(facts)))
 
     def uploaded(self, job_id: str) -> None:
-        """Put a job whose image has arrived whole into the queue."""
-        self._move(job_id, Status.UPLOADING, Status.QUEUED)
+        """Put a job whose image has arrived whole into the queue.
+
+        Raises:
+            JobStateError: it is not waiting for its image.
+        """
+        with self._sessions.begin() as session:
+            job = _find(session, job_id)
+            if job is None or job.status != Status.UPLOADING:
+                raise JobStateError("waits for no upload", place=job_id, remedy="look at its status")
+            job.status = Status.QUEUED
 
     def requeue(self, job_id: str) -> None:
-        """Put a running job back into the queue."""
-        self._move(job_id, Status.RUNNING, Status.QUEUED)
+        """Put a running job back into the queue; one that is not running is left alone."""
+        back = update(Job).where(Job.id == job_id, Job.status == Status.RUNNING)
+        with self._sessions.begin() as session:
+            session.execute(back.values(status=Status.QUEUED))
 
     def withdraw(self, job_id: str) -> bool:
         """Cancel a job that was not begun; False where it was.
@@ -149,15 +159,8 @@ class JobStore:
     def counts(self) -> dict[str, int]:
         """Number of jobs by status."""
         with self._sessions() as session:
-            rows = session.execute(select(Job.status, func.count()).group_by(Job.status)).all()
-        return {status: count for status, count in rows}
-
-    def _move(self, job_id: str, old: Status, new: Status) -> None:
-        with self._sessions.begin() as session:
-            job = _find(session, job_id)
-            if job is None or job.status != old:
-                raise JobStateError(f"is not {old}", place=job_id, remedy="look at its status")
-            job.status = new
+            rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
+            return dict(row.tuple() for row in rows)
 
 
 def _find(session: Session, job_id: str) -> Job | None:

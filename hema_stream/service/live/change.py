@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hema_stream.core.cells import CellTable, Priority
 from hema_stream.core.crops import Labels
 from hema_stream.core.delta import SlideDelta
+from hema_stream.core.result import TallyResult
 from hema_stream.core.units import CONTOUR_UNIT
 from hema_stream.service.live.columns import CELL, LABEL, TILE, Columns
 
@@ -78,6 +79,23 @@ class Change:
             progress=delta.progress,
         )
         return coalesce([alone])
+
+    @classmethod
+    def of_result(cls, result: TallyResult) -> Change:
+        """Everything that a result counts, as one change; its number is given where it is published."""
+        cells = _cells(result.cells)
+        cells["best"][:], cells["unknown"][:] = result.best, result.unknown
+        cells["confidence"][:] = np.where(result.best == NO_CLASS, 0, _in(result.confidence, 10_000))
+        return cls(
+            first=0,
+            last=0,
+            retracted=np.zeros((0, 2), np.int32),
+            added=cells,
+            labelled=Columns.empty(LABEL),
+            tiles=Columns.empty(TILE),
+            counts=dict(result.counts),
+            progress={**result.tiles, "planned": len(result.plan)},
+        )
 
     @property
     def nbytes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from hema_stream.service.live.change import Change, Outlines
@@ -32,6 +32,9 @@ class Listener(Protocol):
 
     def changed(self, change: Change) -> None:
         """The table has changed."""
+
+    def restated(self) -> None:
+        """The table is another one; what was sent before no longer counts."""
 
     def noticed(self) -> None:
         """Something else of the feed has: its image, its end, or that it was given up."""
@@ -73,6 +76,14 @@ class Feed:
         self.ring.append(change)
         for listener in self.listeners:
             listener.changed(change)
+
+    def restate(self, whole: Change, outlines: Outlines) -> None:
+        """Begin the table anew with everything that stands, and let all who listen read it as a snapshot."""
+        seq, before = self.table.seq + 1, self.table
+        self.table, self.ring = Table(self.limits.spill), Ring(self.limits.ring)
+        self.table.apply(replace(whole, first=seq, last=seq, tiles=before.tiles(0, before.tile_count)), outlines)
+        for listener in self.listeners:
+            listener.restated()
 
     def close(self, end: End) -> None:
         """Tell how it ended; nothing changes after it."""

@@ -66,6 +66,14 @@ class Session:
             self._overflow()
         self._wake()
 
+    def restated(self) -> None:
+        """Show the new table by a snapshot."""
+        self._view = None
+        if self._followed:
+            self._resumed = None
+            self._begin_snapshot()
+        self._wake()
+
     def noticed(self) -> None:
         """Look again: the feed's image or end has changed."""
         self._wake()

@@ -20,6 +20,8 @@ from hema_stream.service.parts import HUB, METRICS, RATES, SETTINGS, STORE, TICK
 from hema_stream.service.problems import ProblemError
 
 TICKET = "ticket."
+CLOSING = 5.0
+"""Seconds that a client gets to answer a close."""
 PATH = f"{PREFIX}/slides/{{slide}}/live"
 
 
@@ -55,12 +57,15 @@ class _Connection:
     async def serve(self) -> None:
         """Speak until one of the two sides has had enough."""
         reading = asyncio.create_task(self._read())
+        reading.add_done_callback(lambda _: self._woken.set())
         try:
-            await self._write(reading)
+            close = await self._write(reading)
         finally:
             self._session.leave()
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+        if close is not None:
+            await self._close(close)
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -68,38 +73,31 @@ class _Connection:
                 self._session.receive(message.data, self._clock())
             else:
                 self._session.refuse("not_understood", "only binary frames are understood")
-                return
 
-    async def _write(self, reading: asyncio.Task[None]) -> None:
-        reading.add_done_callback(lambda _: self._woken.set())
-        while not self._socket.closed:
+    async def _write(self, reading: asyncio.Task[None]) -> Close | None:
+        """Send what there is to send; how to close, or None where the client is gone."""
+        while not reading.done():
             self._woken.clear()
             while frame := self._session.next_frame(self._clock()):
-                if not await self._send(frame):
-                    return
+                try:
+                    async with asyncio.timeout(self._patience):
+                        await self._socket.send_bytes(frame)
+                except TimeoutError:
+                    return Close(OVERLOADED, "does not read")
+                except ConnectionError:
+                    return None
             if self._session.close is not None:
-                await self._close(self._session.close)
-                return
-            if reading.done() and self._socket.closed:
-                return
+                return self._session.close
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._session.due(self._clock()) - self._clock()):
                     await self._woken.wait()
-
-    async def _send(self, frame: bytes) -> bool:
-        """Send a frame; a client that does not read for its time is closed, one that is gone is let go."""
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._socket.send_bytes(frame)
-        except TimeoutError:
-            await self._close(Close(OVERLOADED, "does not read"))
-            return False
-        except ConnectionError:
-            return False
-        return True
+        return None
 
     async def _close(self, close: Close) -> None:
-        await self._socket.close(code=close.code, message=close.reason.encode())
+        """Close, after nobody reads any more: else aiohttp drops the connection without waiting for the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING):
+                await self._socket.close(code=close.code, message=close.reason.encode())
 
 
 def _offered_ticket(request: web.Request) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from hema_stream.core.delta import SlideDelta
 from hema_stream.core.errors import InputCode, InputError
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import InputImage
-from hema_stream.core.tile import TilePlan
 from hema_stream.core.taxonomy import load_taxonomy
+from hema_stream.core.tile import TilePlan
 from hema_stream.flow import Caps, Pad, Pipeline, PipelineError, Policy, Registry, Stage, cpu
 
 CELLS, STEPS, FREE = 180, 60, 34
@@ -28,8 +29,8 @@ STREAMS = ("rbc", "wbc")
 class Pretend(Stage):
     """Find the same cells in every image, three at a time; then give the result.
 
-    ``slow-*`` waits in mid-course until ``go`` is set (past what the runtime takes of a lazy hook at once), ``bad-*`` is refused, ``broken-*`` fails, ``fatal-*`` takes
-    the pipeline along.
+    ``slow-*`` waits in mid-course until ``go`` is set (past what the runtime takes of a lazy hook at once), ``bad-*``
+    is refused, ``broken-*`` fails, ``fatal-*`` takes the pipeline along.
     """
 
     sinks = {"sink": Pad(Caps("image/input"))}
@@ -63,7 +64,7 @@ class Pretend(Stage):
         yield Caps("slide/delta", slide=image, calibration=calibration(), plan=plan)
         state["result"], state["told"] = result, 0
         bounds = np.linspace(0, CELLS, STEPS + 1).astype(int).tolist()
-        for seq, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False), 1):
+        for seq, (first, last) in enumerate(pairwise(bounds), 1):
             yield "deltas", _delta(item.id, seq, result, slice(first, last))
             state["told"] = last
             if seq == FREE and item.path.name.startswith("slow-"):

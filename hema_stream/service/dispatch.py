@@ -96,17 +96,32 @@ class Dispatcher:
     async def _dispatch(self) -> None:
         while True:
             while self.pipeline.running and len(self._open) < self._settings.limits.jobs.open:
+                failures = self._failures
                 job = await asyncio.to_thread(self._store.claim)
                 if job is None:
                     break
-                await self._begin(job)
+                await self._begin_in_turn(job, failures)
             self._woken.clear()
             await self._woken.wait()
 
-    async def _begin(self, job: Job) -> None:
+    async def _begin_in_turn(self, job: Job, failures: int) -> None:
+        """Begin a job; one that never ended before runs alone, so that if it takes all down, it is the only one."""
+        if job.attempts <= self._settings.limits.jobs.together:
+            await self._begin(job, failures)
+            return
+        await self._nothing_open()
+        await self._begin(job, failures)
+        await self._nothing_open()
+
+    async def _nothing_open(self) -> None:
+        while self._open:
+            self._woken.clear()
+            await self._woken.wait()
+
+    async def _begin(self, job: Job, failures: int) -> None:
+        """Hand a job to the pipeline, if that is still the one for which the job was claimed."""
         self._open.add(job.id)
         self._hub.begin(job.id, job.name)
-        failures = self._failures
         try:
             path = await asyncio.to_thread(self._still_allowed, job)
         except HemaError as error:
@@ -114,8 +129,9 @@ class Dispatcher:
             return
         if job.id in self._unwanted:
             self._slide_ended(job.id, Status.CANCELLED, None)
-        elif failures != self._failures:
+        elif failures != self._failures or not self.pipeline.running:
             await asyncio.to_thread(self._store.requeue, job.id)
+            self._open.discard(job.id)
         else:
             self.pipeline.offer(InputImage(job.id, path, job.mpp), job.priority)
 

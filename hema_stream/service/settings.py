@@ -23,6 +23,7 @@ class JobLimits(_Part):
 
     open: PositiveInt
     attempts: PositiveInt
+    together: PositiveInt
     grace: PositiveFloat
     page: PositiveInt
     most_page: PositiveInt

@@ -66,7 +66,7 @@ def shown_name(name: str) -> str:
     """A name to show: the last part of a path, without what no name needs; never used to open anything."""
     last = re.split(r"[/\\]", name)[-1]
     composed = unicodedata.normalize("NFC", last.encode(errors="replace").decode())
-    printable = "".join(c for c in composed if not unicodedata.category(c).startswith("C"))
+    printable = "".join(character for character in composed if character.isprintable())
     return printable.strip()[:LONGEST_NAME] or "image"
 
 

@@ -160,7 +160,7 @@ class JobStore:
         """Number of jobs by status."""
         with self._sessions() as session:
             rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
-            return dict(row.tuple() for row in rows)
+            return {status: count for status, count in rows}  # noqa: C416  dict() does not know a Row for a pair
 
 
 def _find(session: Session, job_id: str) -> Job | None:

@@ -73,6 +73,14 @@ def test_a_label_after_the_retraction_is_nobodys() -> None:
     assert not len(both.labelled)
 
 
+def test_only_the_last_label_stays() -> None:
+    world = World()
+    changes = [Change.of(world.delta(labelled=[(0, 1), (0, 2)])) for _ in range(3)]
+    both = coalesce(changes)
+    assert both.labelled["keys"].tolist() == [[0, 1], [0, 2]]
+    assert both.labelled["best"].tolist() == changes[-1].labelled["best"].tolist()
+
+
 def test_a_mailbox_stays_within_its_limit() -> None:
     world, box = World(), Mailbox(20_000)
     kept = [box.put(Change.of(world.delta(added=MANY[:20]))) for _ in range(200)]
@@ -94,8 +102,10 @@ def test_a_ring_keeps_the_newest_bytes() -> None:
     world, ring = World(), Ring(10_000)
     for _ in range(100):
         ring.append(Change.of(world.delta(added=[(0, 1)])))
-    assert ring.nbytes <= 10_000
     assert ring.after(1) is None
+    kept = next(found for seq in range(100) if (found := ring.after(seq)))
+    assert ring.nbytes == sum(change.nbytes for change in kept)
+    assert 10_000 - kept[0].nbytes < ring.nbytes <= 10_000
     assert [change.first for change in ring.after(98) or []] == [99, 100]
     assert ring.after(100) == []
     assert ring.after(101) is None

@@ -6,7 +6,7 @@ import msgpack
 import pytest
 from live_world import Follower, World, applied, feed_of, publish
 
-from hema_stream.service.live import Close, End, Feed, Session
+from hema_stream.service.live import Change, Close, End, Feed, Outlines, Session
 
 HUNDRED = [(0, number) for number in range(100)]
 
@@ -111,13 +111,29 @@ def test_a_snapshot_that_arrives_makes_good() -> None:
     feed, world = started(mailbox=4000, first_credit=1)
     follower = Follower(feed)
     for _ in range(5):
-        follower.say({"type": "credit", "n": 1})
+        follower.session.credit = 1
         follower.take()
+        assert follower.kinds()[-1] == "snapshot_begin"
         publish(feed, world.delta(added=HUNDRED))
-        follower.say({"type": "credit", "n": 5})
-        follower.take()
+        follower.drain()
+        follower.session.credit = 0
+        publish(feed, world.delta(added=HUNDRED))
+    follower.drain()
     assert follower.session.close is None
     assert applied(follower.state) == world.cells
+
+
+def test_what_waited_before_the_table_was_begun_anew_is_not_sent() -> None:
+    feed, world = started()
+    follower = Follower(feed)
+    follower.drain()
+    publish(feed, world.delta(added=[(8, 8)]))
+    whole = World().delta(added=HUNDRED[:4])
+    feed.restate(Change.of(whole), Outlines.of(whole.added))
+    follower.drain()
+    assert set(follower.state["cells"]) == set(HUNDRED[:4])
+    assert follower.state["seq"] == feed.table.seq == 3
+    assert follower.state["tiles"] == {0: 0}
 
 
 def test_resume_is_answered_from_the_ring() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,16 @@ def test_killed_in_mid_run_every_queued_image_ends_once(fields: Path, tmp_path: 
     assert {name: reports[name].stat().st_mtime_ns for name in finished} == finished
     assert all(job["sha256"] == sha256(reports[job["id"]].read_bytes()).hexdigest() for job in slides)
     assert max(job["attempts"] for job in slides) > 1
+
+
+def test_told_to_stop_in_mid_slide_it_ends_in_time_and_goes_on_with_the_next_start(slide: Path, tmp_path: Path) -> None:
+    service = ServiceProcess(tmp_path / "data", slide.parent)
+    job = service.submit(slide.name)
+    service.wait(lambda slides: slides[0]["counts"].get("cells", 0) > 0)
+    began = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - began < 15
+    with ServiceProcess(tmp_path / "data", slide.parent, service.token) as again:
+        again.wait(lambda slides: slides[0]["status"] == "done")
+        done = again.ask("GET", f"/slides/{job}")
+    assert (done["attempts"], done["progress"]["analysed"]) == (2, 6)

@@ -40,6 +40,9 @@ ENDPOINTS = (
     *access.ENDPOINTS,
     *health.ENDPOINTS,
 )
+PRIVATE = 0o700
+"""Mode of a new data folder: images and reports of patients are nobody else's on this machine."""
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -52,8 +55,9 @@ HEADERS = {
 
 async def make_app(settings: ServiceSettings) -> web.Application:
     """Put a service together: folders, database and tokens are ready, the pipeline starts with the application."""
+    settings.data.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     for folder in (settings.results, settings.uploads):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
     database = await asyncio.to_thread(open_database, settings.database_url)
     limits, metrics = settings.limits, Metrics()
     app = web.Application(middlewares=[measuring(metrics), problems], client_max_size=limits.http.body)

@@ -145,17 +145,20 @@ class Dispatcher:
         self._spawn(self._write_end(slide, status, error))
 
     async def _write_end(self, slide: str, status: str, error: BaseException | None) -> None:
-        digest = await asyncio.to_thread(report_digest, self._settings.results / slide)
-        counts, progress = self._hub.counts(slide)
-        code = getattr(error, "code", type(error).__name__) if error else None
-        message = getattr(error, "message", str(error)) if error else None
-        ending = Ending(Status(status), code, message, counts, progress, digest)
-        await asyncio.to_thread(self._store.end, slide, ending)
-        self.ended[status] = self.ended.get(status, 0) + 1
-        self._hub.finish(slide, status, report_url(slide) if digest else None, digest)
-        self._open.discard(slide)
-        self._unwanted.discard(slide)
-        self.wake()
+        try:
+            digest = await asyncio.to_thread(report_digest, self._settings.results / slide)
+            counts, progress = self._hub.counts(slide)
+            code = getattr(error, "code", type(error).__name__) if error else None
+            message = getattr(error, "message", str(error)) if error else None
+            ending = Ending(Status(status), code, message, counts, progress, digest)
+            await asyncio.to_thread(self._store.end, slide, ending)
+            self.ended[status] = self.ended.get(status, 0) + 1
+            self._hub.finish(slide, status, report_url(slide) if digest else None, digest)
+        finally:
+            # An end that cannot be written is put right by the next start; the slot is free all the same.
+            self._open.discard(slide)
+            self._unwanted.discard(slide)
+            self.wake()
 
     def _pipeline_failed(self, error: BaseException) -> None:
         self._failures += 1

@@ -107,6 +107,19 @@ async def test_no_more_slides_are_open_than_allowed(service: Any) -> None:
         await service.until(slide, "done")
 
 
+async def test_an_end_that_cannot_be_written_holds_no_place(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> None:
+        raise OSError("disk full")
+
+    for number in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(service.app[STORE], "end", failing)
+            await service.submit(f"a{number}.png")
+            while service.app[STORE].counts().get("running", 0) <= number or service.app[DISPATCHER]._open:
+                await asyncio.sleep(0.01)
+    await service.until(await service.submit("b.png"), "done")
+
+
 async def test_a_pipeline_that_cannot_be_started_is_tried_again(
     settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import trustme
 from aiohttp import ClientSession, TCPConnector
 
 from hema_stream.service import warm
+from hema_stream.service.app import make_app
 from hema_stream.service.serve import serve
 from hema_stream.service.settings import ServiceSettings
 
@@ -52,6 +53,11 @@ async def test_a_first_start_says_a_one_time_token_and_a_later_one_does_not(sett
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(serving, 20)
     assert len(said.lines) == 1
+
+
+async def test_a_new_data_folder_is_nobody_elses(settings: ServiceSettings) -> None:
+    await make_app(settings)
+    assert settings.data.stat().st_mode & 0o077 == 0
 
 
 async def test_tls_is_spoken_where_there_is_a_certificate(settings: ServiceSettings, tmp_path: Path) -> None:

@@ -95,13 +95,14 @@ class Dispatcher:
 
     async def _dispatch(self) -> None:
         while True:
+            # Cleared before looking: what is queued while the database answers must not go unheard.
+            self._woken.clear()
             while self.pipeline.running and len(self._open) < self._settings.limits.jobs.open:
                 failures = self._failures
                 job = await asyncio.to_thread(self._store.claim)
                 if job is None:
                     break
                 await self._begin_in_turn(job, failures)
-            self._woken.clear()
             await self._woken.wait()
 
     async def _begin_in_turn(self, job: Job, failures: int) -> None:

@@ -96,6 +96,28 @@ async def test_a_cancellation_between_the_queue_and_the_pipeline_is_not_lost(
         assert dispatcher.pipeline._stage("tally").begun == []
 
 
+async def test_what_is_queued_while_the_queue_is_being_looked_at_is_not_forgotten(
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found empty, and before that answer arrives something is queued."""
+    monkeypatch.setattr(warm, "build_pipeline", pretend.build)
+    app = await make_app(settings)
+    loop, plain, queued = asyncio.get_running_loop(), app[STORE].claim, []
+
+    def claim() -> Job | None:
+        found = plain()
+        if found is None and not queued:
+            queued.append(app[STORE].add(job(settings, "a.png")).id)
+            loop.call_soon_threadsafe(app[DISPATCHER].wake)
+        return found
+
+    monkeypatch.setattr(app[STORE], "claim", claim)
+    async with TestClient(TestServer(app)):
+        while not queued:
+            await asyncio.sleep(0.01)
+        assert await ended(app[STORE], queued) == {"a.png": "done"}
+
+
 async def test_no_more_slides_are_open_than_allowed(service: Any) -> None:
     ids = [await service.submit(f"slow-{number}.png") for number in range(4)]
     for slide in ids[:2]:

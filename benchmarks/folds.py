@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,12 +26,11 @@ from hema_models.training.crops import STREAMS
 
 from hema_stream.core.taxonomy import load_taxonomy
 
-FOLDS = 5
 APART = {"wbc": ("chula_wbc",), "rbc": ()}  # left out of every fold's training and answered by every fold's model
 PROGRAM = str(Path(sys.executable).with_name("hema-stream"))
 
 
-def train(stream: str, data: Path, start: Path, work: Path, fold: int, more: list[str]) -> None:
+def train(stream: str, data: Path, start: Path, work: Path, fold: int, folds: int, more: list[str]) -> None:
     """Train one fold's model on one thread."""
     out = work / f"{stream}-{fold}.safetensors"
     if out.exists():
@@ -39,7 +39,7 @@ def train(stream: str, data: Path, start: Path, work: Path, fold: int, more: lis
     command = [PROGRAM, "train", stream, "--data", str(data), "--start", str(start), "--out", str(out)]
     with (work / f"{stream}-{fold}.log").open("w") as log:
         subprocess.run(
-            [*command, "--folds", str(FOLDS), "--fold", str(fold), *left_out, *more],
+            [*command, "--folds", str(folds), "--fold", str(fold), *left_out, *more],
             check=True,
             stdout=log,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -52,19 +52,25 @@ def held_out(stream: str, work: Path, fold: int) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def calibrate(stream: str, work: Path) -> None:
-    """Give each fold's card the temperature that fits the other folds."""
+def calibrate(stream: str, work: Path, folds: int) -> None:
+    """Give each fold's card the temperature that fits the other folds; print the one that fits them all."""
     names = load_taxonomy(stream).names
-    rows = [held_out(stream, work, fold) for fold in range(FOLDS)]
-    for fold in range(FOLDS):
-        others = [row for other in range(FOLDS) if other != fold for row in rows[other]]
-        logits = np.array([[float(row[name]) for name in names] for row in others])
-        allowed = np.array([STREAMS[stream].allowed(row["class"], names) for row in others])
+    rows = [held_out(stream, work, fold) for fold in range(folds)]
+    for fold in range(folds):
         path = work / f"{stream}-{fold}.card.json"
         card = json.loads(path.read_text())
-        card["temperature"] = fit_temperature(logits, allowed)
+        card["temperature"] = _temperature(
+            stream, names, [r for other in range(folds) if other != fold for r in rows[other]]
+        )
         path.write_text(json.dumps(card, indent=2))
         print(f"fold {fold}: {len(rows[fold])} cells held out, temperature {card['temperature']}", flush=True)
+    everything = [row for own in rows for row in own]
+    print(f"all folds, for a model trained on everything: temperature {_temperature(stream, names, everything)}")
+
+
+def _temperature(stream: str, names: Sequence[str], rows: list[dict[str, str]]) -> float:
+    logits = np.array([[float(row[name]) for name in names] for row in rows])
+    return fit_temperature(logits, np.array([STREAMS[stream].allowed(row["class"], names) for row in rows]))
 
 
 def answer(stream: str, data: Path, work: Path, fold: int) -> list[dict[str, str]]:
@@ -132,16 +138,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1, help="folds trained side by side")
     parser.add_argument("--train-only", action="store_true")
     asked, more = parser.parse_known_args()
     asked.work.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(asked.jobs) as pool:
-        list(pool.map(lambda k: train(asked.stream, asked.data, asked.start, asked.work, k, more), range(FOLDS)))
+        list(
+            pool.map(
+                lambda k: train(asked.stream, asked.data, asked.start, asked.work, k, asked.folds, more),
+                range(asked.folds),
+            )
+        )
     if asked.train_only:
         return
-    calibrate(asked.stream, asked.work)
-    rows = [row for fold in range(FOLDS) for row in answer(asked.stream, asked.data, asked.work, fold)]
+    calibrate(asked.stream, asked.work, asked.folds)
+    rows = [row for fold in range(asked.folds) for row in answer(asked.stream, asked.data, asked.work, fold)]
     columns = ["fold", "source", "group", "path", "x", "y", "class", "found", "kind", "scale_source", "predicted"]
     columns += ["confidence", "unknown", *load_taxonomy(asked.stream).names]
     with gzip.open(asked.work / f"{asked.stream}.csv.gz", "wt", newline="") as handle:

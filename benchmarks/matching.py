@@ -23,8 +23,9 @@ def match(one: np.ndarray, other: np.ndarray, iou: float = 0.5) -> np.ndarray:
     """Pairs (M, 2) of rows of two sets of boxes (N, 4) xyxy, each used once, the largest overlap first."""
     if not len(one) or not len(other):
         return np.zeros((0, 2), np.int64)
-    centres = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (one, other)]
-    reach = float(np.median(one[:, 2:] - one[:, :2]))
+    one, other = (np.concatenate([b[:, :2], b[:, 2:] - b[:, :2]], axis=1) for b in (one, other))  # xywh
+    centres = [boxes[:, :2] + boxes[:, 2:] / 2 for boxes in (one, other)]
+    reach = float(np.median(one[:, 2:]))
     near = cKDTree(centres[0]).query_ball_tree(cKDTree(centres[1]), reach)
     pairs = [
         (float(value), i, j)

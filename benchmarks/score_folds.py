@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -57,6 +58,12 @@ class Answers:
             here = self.fold[rows] == fold
             out[here] = self.sure[rows][here] < limits[self.best[rows][here]]
         return out
+
+    def thresholds(self, names: Sequence[str]) -> dict[str, float]:
+        """Thresholds of unknown fitted on all folds' own answers, for a model trained on everything."""
+        own = ~np.isin(self.source, ("chula_wbc",)) & (self.best >= 0)
+        limits = fit_thresholds(self.sure[own], self.best[own], self.right[own], len(names))
+        return dict(zip(names, limits.tolist(), strict=True))
 
 
 def _of_parent(taxonomy: Taxonomy, probabilities: np.ndarray, best: np.ndarray) -> np.ndarray:
@@ -149,10 +156,13 @@ def main() -> None:
     asked = parser.parse_args()
     with gzip.open(asked.table, "rt", newline="") as handle:
         rows = list(csv.DictReader(handle))
-    if "blast" in rows[0]:
-        white(Answers(rows, "wbc"))
+    stream = "wbc" if "blast" in rows[0] else "rbc"
+    answers = Answers(rows, stream)
+    if stream == "wbc":
+        white(answers)
     else:
-        red(Answers(rows, "rbc"), asked.data)
+        red(answers, asked.data)
+    print(f"thresholds fitted on all folds: {answers.thresholds(load_taxonomy(stream).names)}")
 
 
 if __name__ == "__main__":

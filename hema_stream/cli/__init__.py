@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 import click
 
@@ -31,20 +32,36 @@ group = click.version_option(__version__, prog_name="hema-stream")(
 )
 
 
+EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 4, 130
+
+
 def main() -> None:
-    """Run the command line; errors of ours are one clear line, not a traceback."""
+    """Run the command line; whatever goes wrong is one line and an exit code; defects come with their traceback."""
     from hema_stream.core.errors import ConfigError, HemaError
     from hema_stream.flow.errors import FlowError, PropertyError
 
     _log_to_stderr()
     try:
-        group(prog_name="hema-stream")
+        code = group(prog_name="hema-stream", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = _told("interrupted", EXIT_INTERRUPTED)
     except (ConfigError, PropertyError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        code = _told(f"error: {error}", EXIT_USAGE)
     except (HemaError, FlowError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(4)
+        code = _told(f"error: {error}", EXIT_FAILED)
+    except Exception as error:
+        traceback.print_exc()
+        what = f"{type(error).__name__}: {error}"
+        code = _told(f"error: {what} (a defect of hema-stream: report it with the lines above)", EXIT_FAILED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(line: str, code: int) -> int:
+    click.echo(line, err=True)
+    return code
 
 
 def _log_to_stderr() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import sys
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from hema_stream.core.errors import InputError
     from hema_stream.core.slide import InputImage
-    from hema_stream.service.analysis import Observer, Options
+    from hema_stream.service.analysis import Finished, Observer, Options
 
 EXIT_OK, EXIT_REJECTED, EXIT_FAILED, EXIT_INTERRUPTED = 0, 3, 4, 130
 
@@ -47,35 +49,47 @@ def command(
     """
     from hema_stages.source import find_inputs
 
-    from hema_stream.cli.progress import open_progress
-    from hema_stream.core.errors import InputError
+    from hema_stream.cli.progress import open_display
     from hema_stream.service.analysis import Options
     from hema_stream.service.build import backend_settings
 
-    images, rejected = find_inputs(inputs, mpp)
-    free: list[InputImage] = []
-    for image in images:
-        if (out / image.id).exists() and not force:
-            rejected.append(
-                InputError("has results already", place=str(out / image.id), remedy="--force", code="exists")
-            )
-        else:
-            free.append(image)
-    for error in rejected:
-        click.echo(f"rejected: {error}", err=True)
+    images, errors = find_inputs(inputs, mpp)
+    taken = [] if force else [image for image in images if (out / image.id).exists()]
+    free = [image for image in images if image not in taken]
+    refused = [*map(_unusable, errors), *(_taken(image, out) for image in taken)]
     options = Options(out, profile, (*backend_settings("smear", backend), *settings), deltas)
-    with open_progress(len(free), as_json, out) as progress:
-        code = _run(free, options, progress) if free else EXIT_OK
+    with open_display(len(free) + len(refused), as_json, out) as display:
+        for outcome in refused:
+            display.finished(outcome)
+        code = _run(free, options, display) if free else EXIT_OK
+        display.close(code == EXIT_INTERRUPTED)
     if code == EXIT_INTERRUPTED:
-        _leave_at_once(code)
-    sys.exit(EXIT_REJECTED if code == EXIT_OK and rejected else code)
+        leave_at_once()
+    sys.exit(EXIT_REJECTED if code == EXIT_OK and refused else code)
 
 
-def _leave_at_once(code: int) -> None:
-    """End without waiting for calls that were given up: the interpreter would join their threads."""
+def _unusable(error: InputError) -> Finished:
+    from hema_stream.core.slide import InputImage
+    from hema_stream.service.analysis import Finished
+
+    return Finished(InputImage("", Path(error.place)), "rejected", error=error)
+
+
+def _taken(image: InputImage, out: Path) -> Finished:
+    from hema_stream.core.errors import InputError
+    from hema_stream.service.analysis import Finished
+
+    what, remedy = f"has results already in {out / image.id}", "write over them with --force, or name another folder"
+    return Finished(image, "rejected", error=InputError(what, place=str(image.path), remedy=remedy, code="exists"))
+
+
+def leave_at_once() -> None:
+    """End without waiting for calls that were given up: the interpreter would join their threads and workers."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _run(images: Sequence[InputImage], options: Options, observer: Observer) -> int:
@@ -85,13 +99,19 @@ def _run(images: Sequence[InputImage], options: Options, observer: Observer) -> 
 
 
 async def _analyze(images: Sequence[InputImage], options: Options, observer: Observer) -> int:
-    """Run to the end, or to the first Ctrl-C; a second one ends at once."""
+    """Run to the end, or to the first Ctrl-C, which keeps partial reports; a second one ends at once."""
     from hema_stream.service.analysis import analyze
 
     cancel = asyncio.Event()
+
+    def interrupt() -> None:
+        if cancel.is_set():
+            leave_at_once()
+        cancel.set()
+
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, cancel.set)
-    loop.add_signal_handler(signal.SIGTERM, cancel.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
     outcomes = await analyze(images, options, observer, cancel)
     if cancel.is_set():
         return EXIT_INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import platform
@@ -10,6 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import click
+
+REINSTALL = "pip install --force-reinstall hema-stream"
+LEAST_GIB = 3.5
+LIBRARIES = ("torch", "openvino", "onnxruntime", "ultralytics", "timm", "tifffile", "imagecodecs", "numba")
+LOADED = (
+    ("openslide", "openslide", "pip install --force-reinstall openslide-python openslide-bin"),
+    ("opencv", "cv2", "apt-get install libgl1 libglib2.0-0"),
+)
+"""Libraries that load others of the system; only importing them tells whether these are there."""
 
 
 @dataclass(frozen=True)
@@ -36,45 +46,63 @@ def command() -> None:
 
 
 def _machine() -> Iterator[Finding]:
-    import psutil
-
-    memory = psutil.virtual_memory().total / 2**30
     yield Finding("python", True, platform.python_version())
     yield Finding("processors", True, str(os.cpu_count()))
-    yield Finding("memory", memory >= 3.5, f"{memory:.1f} GiB", "4 GiB are needed")
+    try:
+        import psutil
+    except ImportError:
+        yield Finding("memory", False, "cannot be told: psutil is not installed", REINSTALL)
+        return
+    memory = psutil.virtual_memory().total / 2**30
+    yield Finding("memory", memory >= LEAST_GIB, f"{memory:.1f} GiB", f"{LEAST_GIB:.0f} GiB are wanted: --profile edge")
 
 
 def _libraries() -> Iterator[Finding]:
-    reinstall = "pip install --force-reinstall hema-stream"
-    for name in ("torch", "openvino", "onnxruntime", "ultralytics", "timm", "openslide", "tifffile", "numba"):
-        found = importlib.util.find_spec(name) is not None
-        yield Finding(name, found, "installed" if found else "not installed", reinstall)
-    try:
-        import cv2
-
-        yield Finding("opencv", True, cv2.__version__)
-    except ImportError as error:
-        yield Finding("opencv", False, str(error), "apt-get install libgl1 libglib2.0-0")
-    dali = importlib.util.find_spec("nvidia") is not None and importlib.util.find_spec("nvidia.dali") is not None
+    for name in LIBRARIES:
+        found = _installed(name)
+        yield Finding(name, found, "installed" if found else "not installed", REINSTALL)
+    for name, module, remedy in LOADED:
+        try:
+            version = getattr(importlib.import_module(module), "__version__", "installed")
+        except (ImportError, OSError) as error:  # a shared library of the system may be what is missing
+            yield Finding(name, False, str(error).partition("\n")[0], remedy)
+        else:
+            yield Finding(name, True, str(version))
+    dali = _installed("nvidia.dali")
     yield Finding("dali", dali, "installed" if dali else "not installed", "pip install 'hema-stream[dali]'", False)
 
 
 def _gpu() -> Iterator[Finding]:
-    import torch
+    try:
+        import torch
 
-    cuda = torch.cuda.is_available()
-    named = torch.cuda.get_device_name(0) if cuda else "no CUDA device; the cpu and edge profiles need none"
-    yield Finding("gpu", cuda, named, needed=False)
-    cupy = importlib.util.find_spec("cupy") is not None
+        named = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+    except (ImportError, OSError):
+        named = ""
+    yield Finding("gpu", bool(named), named or "no CUDA device; the cpu and edge profiles need none", needed=False)
+    cupy = _installed("cupy")
     yield Finding("cupy", cupy, "installed" if cupy else "not installed", "pip install 'hema-stream[gpu]'", False)
 
 
-def _weights() -> Iterator[Finding]:
-    from hema_models.cards import shipped_cards
+def _installed(module: str) -> bool:
+    """Whether a module can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it is part of is missing
+        return False
 
+
+def _weights() -> Iterator[Finding]:
     from hema_stream.core.errors import ModelError
 
-    for card in shipped_cards().values():
+    try:
+        from hema_models.cards import shipped_cards
+
+        cards = shipped_cards()
+    except (ImportError, ModelError) as error:
+        yield Finding("weights", False, str(error), REINSTALL)
+        return
+    for card in cards.values():
         try:
             card.verify()
         except ModelError as error:

@@ -18,12 +18,13 @@ def command(text: str | None, file: Path | None, kind: str, out: Path | None) ->
     """Draw the pipeline of a launch text as DOT or SVG; the smear pipeline where none is given."""
     from hema_stream.core.configs import config_root
     from hema_stream.flow import parse_launch
-    from hema_stream.flow.graph import to_dot, to_svg
+    from hema_stream.flow.graph import to_dot
+    from hema_stream.flow.svg import to_svg
 
     if text is None:
         text = (file or config_root() / "pipelines" / "smear.launch").read_text(encoding="utf-8")
-    drawn = to_dot(parse_launch(text))
-    drawn = to_svg(drawn) if kind == "svg" else drawn
+    pipeline = parse_launch(text)
+    drawn = to_svg(pipeline) if kind == "svg" else to_dot(pipeline)
     if out:
         out.write_text(drawn, encoding="utf-8")
     else:

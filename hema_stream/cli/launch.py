@@ -18,9 +18,19 @@ import click
 )
 @click.option("--profile", help="Profile whose properties are used.")
 @click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property.")
+@click.option(
+    "--graph",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the pipeline there each second, with how full its links are; DOT, or SVG where the name ends so.",
+)
 @click.option("--statistics", is_flag=True, help="Print figures of stages and links at the end.")
 def command(
-    text: tuple[str, ...], file: Path | None, profile: str | None, settings: tuple[str, ...], statistics: bool
+    text: tuple[str, ...],
+    file: Path | None,
+    profile: str | None,
+    settings: tuple[str, ...],
+    graph: Path | None,
+    statistics: bool,
 ) -> None:
     """Run a pipeline such as 'fakesrc num-buffers=5 ! identity ! fakesink'.
 
@@ -44,14 +54,15 @@ def command(
     except FlowError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    sys.exit(asyncio.run(_run(pipeline, statistics)))
+    sys.exit(asyncio.run(_run(pipeline, statistics, graph)))
 
 
-async def _run(pipeline: Any, statistics: bool) -> int:
+async def _run(pipeline: Any, statistics: bool, graph: Path | None) -> int:
     interrupted = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
     async with pipeline:
         reading = asyncio.create_task(_print_messages(pipeline))
+        drawing = asyncio.create_task(_keep_drawn(pipeline, graph)) if graph else None
         draining = asyncio.create_task(pipeline.drain())
         waiting = asyncio.create_task(interrupted.wait())
         await asyncio.wait({draining, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -64,6 +75,9 @@ async def _run(pipeline: Any, statistics: bool) -> int:
         await reading
         failed = draining.done() and draining.exception() is not None
         draining.cancel()
+        if drawing:
+            drawing.cancel()
+            await asyncio.gather(drawing, return_exceptions=True)
     if statistics:
         _print_statistics(figures)
     if interrupted.is_set():
@@ -81,6 +95,23 @@ async def _print_messages(pipeline: Any) -> None:
             click.echo(f"error: {message.error}", err=True)
         elif isinstance(message, WarningMessage):
             click.echo(f"warning: {message.stage}: {message.text}", err=True)
+
+
+async def _keep_drawn(pipeline: Any, path: Path) -> None:
+    """Draw the running pipeline each second, and as it is when this is cancelled; a reader sees whole files alone."""
+    from hema_stream.flow.graph import to_dot
+    from hema_stream.flow.svg import to_svg
+
+    draw = to_svg if path.suffix == ".svg" else to_dot
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        while True:
+            partial.write_text(draw(pipeline), encoding="utf-8")
+            partial.replace(path)
+            await asyncio.sleep(1.0)
+    finally:
+        partial.write_text(draw(pipeline), encoding="utf-8")
+        partial.replace(path)
 
 
 def _print_statistics(figures: Any) -> None:

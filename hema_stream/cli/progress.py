@@ -1,141 +1,186 @@
-"""What a person sees while images are analysed: a live bar on a terminal, plain lines elsewhere, JSON for scripts."""
+"""What is shown while images are analysed: live bars on a terminal, plain lines elsewhere, JSON for scripts."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hema_stream.cli.lines import closing_line, outcome_line, standing_line
 
 if TYPE_CHECKING:
-    from hema_stream.service.analysis import Finished, Observer
+    from hema_stream.service.analysis import Finished, Standing
 
-LEADING = 4
+REFUSED = ("rejected", "failed")
+EVERY_S = 10.0
+"""Seconds between two plain lines of a slide under way."""
+NAME = 24
+"""Letters of a slide's name beside its bar."""
+
+
+class Display(Protocol):
+    """An observer of an analysis that has a last word."""
+
+    def progressed(self, slide: str, standing: Standing) -> None:
+        """Show where a slide under way stands."""
+
+    def finished(self, outcome: Finished) -> None:
+        """Show how one image ended."""
+
+    def close(self, interrupted: bool) -> None:
+        """Show how all of them ended."""
 
 
 @contextmanager
-def open_progress(images: int, as_json: bool, out: Path) -> Iterator[Observer]:
-    """Choose what suits the terminal, and close it."""
+def open_display(images: int, as_json: bool, out: Path) -> Iterator[Display]:
+    """Choose what suits the terminal, and clear it at the end."""
     if as_json:
         yield JsonLines()
     elif Console().is_terminal:
-        with LiveProgress(images, out) as live:
+        with LiveBars(images, out) as live:
             yield live
     else:
         yield PlainLines(images, out)
 
 
-def rejection(outcome: Finished) -> str:
-    """One clear line of an image that has no result."""
-    return f"{outcome.status}: {outcome.error}"
-
-
-def summary_line(outcome: Finished, out: Path) -> str:
-    """One line of an image that is done."""
-    head = outcome.head
-    if head is None:
-        return f"{outcome.status}: {outcome.image.path}"
-    counts = head.summary
-    white = " ".join(f"{name} {share.percent:.0f}%" for name, share in _leading(head.wbc_differential.percentages))
-    partial = " PARTIAL" if head.status == "partial" else ""
-    return (
-        f"{outcome.image.id}:{partial} {counts.total_cells} cells, {counts.rbc_count} red, {counts.wbc_count} white, "
-        f"{counts.platelet_count} platelets{f' ({white})' if white else ''} -> {out / outcome.image.id}"
-    )
-
-
-def _leading(shares: dict[str, Any]) -> list[tuple[str, Any]]:
-    return sorted(((n, s) for n, s in shares.items() if s.percent), key=lambda pair: -pair[1].count)[:LEADING]
-
-
-def differential_so_far(counts: dict[str, int]) -> str:
-    """The most frequent white cells so far, in percent of those classified."""
-    white = {name[4:]: n for name, n in counts.items() if name.startswith("wbc/") and name != "wbc/unknown"}
-    total = sum(white.values())
-    ranked = sorted(white.items(), key=lambda pair: -pair[1])[:LEADING]
-    return " ".join(f"{name} {100 * n / total:.0f}%" for name, n in ranked) if total else ""
+def say(line: str, err: bool = False) -> None:
+    """Print a line. A reader of the output that has gone away (``| head``) stops the printing, not the analysis."""
+    try:
+        click.echo(line, err=err)
+    except BrokenPipeError:
+        stream = sys.stderr if err else sys.stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class JsonLines:
-    """One line of JSON an image."""
+    """One line of JSON an input, on standard output."""
 
-    def progressed(self, slide: str, data: dict[str, Any]) -> None:
+    def progressed(self, slide: str, standing: Standing) -> None:
         """Say nothing on the way."""
 
     def finished(self, outcome: Finished) -> None:
         """Print the summary, or what went wrong."""
-        line: dict[str, Any] = {"id": outcome.image.id, "path": str(outcome.image.path), "status": outcome.status}
+        line: dict[str, Any] = {
+            "id": outcome.image.id or None,
+            "path": str(outcome.image.path),
+            "status": outcome.status,
+        }
         if outcome.head is not None:
-            line |= {"report": outcome.head.status, "summary": outcome.head.summary.model_dump(mode="json")}
+            line |= {
+                "report": outcome.head.status,
+                "summary": outcome.head.summary.model_dump(mode="json"),
+                "warnings": outcome.head.quality_metrics.warnings,
+            }
         if outcome.error is not None:
-            line |= {"code": str(getattr(outcome.error, "code", "")), "error": str(outcome.error)}
-        click.echo(json.dumps(line))
+            code = getattr(outcome.error, "code", type(outcome.error).__name__)
+            line |= {"code": str(code), "error": str(outcome.error)}
+        say(json.dumps(line))
+
+    def close(self, interrupted: bool) -> None:
+        """Say nothing more."""
 
 
 class PlainLines:
-    """A line an image, for logs and pipes."""
+    """A line an image, for logs and pipes, and one now and then for a slide that takes long."""
 
-    def __init__(self, images: int, out: Path) -> None:
-        self._images, self._out, self._done = images, out, 0
+    def __init__(self, images: int, out: Path, every_s: float = EVERY_S) -> None:
+        self._images, self._out, self._every_s = images, out, every_s
+        self._outcomes: list[Finished] = []
+        self._said: dict[str, float] = {}
 
-    def progressed(self, slide: str, data: dict[str, Any]) -> None:
-        """Say nothing on the way."""
+    def progressed(self, slide: str, standing: Standing) -> None:
+        """Print a line where the last one of this slide is some time ago."""
+        now = monotonic()
+        if now - self._said.setdefault(slide, now) >= self._every_s:
+            self._said[slide] = now
+            say(f"{slide}: {standing_line(standing)}")
 
     def finished(self, outcome: Finished) -> None:
-        """Print a line."""
-        self._done += 1
-        if outcome.status in ("rejected", "failed"):
-            click.echo(rejection(outcome), err=True)
-        else:
-            click.echo(f"[{self._done}/{self._images}] {summary_line(outcome, self._out)}")
+        """Print a line; what was never opened is only counted."""
+        self._outcomes.append(outcome)
+        self._said.pop(outcome.image.id, None)
+        if outcome.status in REFUSED:
+            say(outcome_line(outcome, self._out), err=True)
+        elif outcome.head is not None or outcome.status != "cancelled":
+            say(f"[{len(self._outcomes)}/{self._images}] {outcome_line(outcome, self._out)}")
+
+    def close(self, interrupted: bool) -> None:
+        """Print how all of them ended."""
+        say(closing_line(self._outcomes, self._out, interrupted))
 
 
-class LiveProgress:
+class LiveBars:
     """A bar for all images, and one for each that is open: tiles, cells, the differential so far, time left."""
 
-    def __init__(self, images: int, out: Path) -> None:
+    def __init__(self, images: int, out: Path, console: Console | None = None) -> None:
         self._out = out
-        self._console = Console()
+        self._console = console or Console()
         self._bars = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[said]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=self._console,
             transient=True,
         )
+        self._images = images
+        self._outcomes: list[Finished] = []
         self._all = self._bars.add_task("images", total=images, said="")
-        self._open: dict[str, Any] = {}
+        self._open: dict[str, tuple[TaskID, float]] = {}
+        self._loading = True
+        self._move()
 
-    def __enter__(self) -> LiveProgress:
+    def __enter__(self) -> LiveBars:
         self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def progressed(self, slide: str, data: dict[str, Any]) -> None:
-        """Move a slide's bar."""
-        tiles = data["tiles"]
-        if slide not in self._open:
-            self._open[slide] = self._bars.add_task(slide[:28], total=tiles["planned"], said="")
-        ended = sum(n for name, n in tiles.items() if name != "planned")
-        said = f"{data['counts'].get('cells', 0):,} cells  {differential_so_far(data['counts'])}"
-        self._bars.update(self._open[slide], completed=ended, said=said)
+    def progressed(self, slide: str, standing: Standing) -> None:
+        """Move a slide's bar, and with it that of all images."""
+        self._loading = False
+        known = self._open.get(slide)
+        task = known[0] if known else self._bars.add_task(shortened(slide), total=standing.planned, said="")
+        self._open[slide] = (task, standing.ended / max(standing.planned, 1))
+        self._bars.update(task, completed=standing.ended, said=standing_line(standing))
+        self._move()
 
     def finished(self, outcome: Finished) -> None:
         """Close a slide's bar and leave its line."""
-        task = self._open.pop(outcome.image.id, None)
+        self._outcomes.append(outcome)
+        task, _ = self._open.pop(outcome.image.id, (None, 0.0))
         if task is not None:
             self._bars.remove_task(task)
-        self._bars.advance(self._all)
-        style = "red" if outcome.status in ("rejected", "failed") else ""
-        line = rejection(outcome) if style else summary_line(outcome, self._out)
-        self._console.print(line, style=style, highlight=False, soft_wrap=True)
+        self._move()
+        if outcome.head is not None or outcome.status != "cancelled":
+            self._print(outcome_line(outcome, self._out), "red" if outcome.status in REFUSED else "")
+
+    def close(self, interrupted: bool) -> None:
+        """Leave a line on how all of them ended."""
+        self._print(closing_line(self._outcomes, self._out, interrupted), "yellow" if interrupted else "bold")
+
+    def _move(self) -> None:
+        under_way = sum(part for _, part in self._open.values())
+        ended = len(self._outcomes)
+        said = f"{ended:,}/{self._images:,}" + ("  loading the models" if self._loading else "")
+        self._bars.update(self._all, completed=ended + under_way, said=said)
+
+    def _print(self, line: str, style: str) -> None:
+        self._console.print(line, style=style, highlight=False, soft_wrap=True, markup=False)
+
+
+def shortened(name: str, most: int = NAME) -> str:
+    """Cut a long name in its middle: names of a series often differ at their end."""
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-(most // 2) :]}"

@@ -104,7 +104,8 @@ def _classifier(
     recipe = replace(RECIPES[stream], folds=folds, fold=fold, exclude=exclude_source, piece=piece)
     recipe = replace(recipe, passes=passes) if passes else recipe
     crops, held, logits = train_classifier(stream, data, classes, start, out, recipe, architecture, click.echo)
-    click.echo(f"card: {write_card(out, architecture, stream, classes, 'research use; see the data')}")
+    card = write_card(out, architecture, stream, classes, "research use; see the data", views=recipe.views)
+    click.echo(f"card: {card}")
     if len(held):
         path = out.with_suffix(".heldout.csv.gz")
         with gzip.open(path, "wt", newline="", encoding="utf-8") as handle:

@@ -131,7 +131,8 @@ class Tile:
     Attributes:
         spec: where it lies.
         pixels: (side, side, 3) uint8 RGB at the canonical scale; outside the slide the frozen background colour.
-        fine: (h, w, 3) uint8 RGB, the same place at the crops' scale; outside the slide the background colour.
+        fine: (h, w, 3) uint8 RGB, the same place at the crops' scale in the slide's own colours; outside the slide the
+            background colour.
         fine_scale: fine pixels a canonical pixel.
         focus: variance of the Laplacian over the tile's tissue, canonical scale.
     """
@@ -152,6 +153,6 @@ class Tile:
         """Bytes it holds in a queue."""
         return int(self.pixels.nbytes + (0 if self.fine is self.pixels else self.fine.nbytes))
 
-    def with_pixels(self, pixels: NDArray[np.uint8], fine: NDArray[np.uint8]) -> Tile:
-        """Return the same tile with other colours."""
-        return replace(self, pixels=pixels, fine=fine)
+    def with_pixels(self, pixels: NDArray[np.uint8]) -> Tile:
+        """Return the same tile with other colours at the canonical scale; the fine pixels keep theirs."""
+        return replace(self, pixels=pixels)

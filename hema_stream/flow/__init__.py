@@ -17,11 +17,12 @@ from hema_stream.flow.errors import (
 from hema_stream.flow.events import Buffer, CapsEvent, Eos, Event, Gap, StreamStart
 from hema_stream.flow.launch import parse_launch
 from hema_stream.flow.ledger import Ledger
-from hema_stream.flow.pipeline import Outcome, Pipeline
+from hema_stream.flow.pipeline import Pipeline
 from hema_stream.flow.placement import Placement, cpu, cuda, loop, process
 from hema_stream.flow.policy import Policy
 from hema_stream.flow.props import prop
 from hema_stream.flow.registry import Registry
+from hema_stream.flow.slides import Outcome
 from hema_stream.flow.stage import BatchTransform, Pad, Sink, Source, Stage, Transform
 
 __all__ = [

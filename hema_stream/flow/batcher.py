@@ -1,24 +1,22 @@
-"""Micro-batching: rows of several slides collected for one call, and the call itself."""
+"""Micro-batching: rows of several slides collected for one call."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
-from time import monotonic, perf_counter
+from contextlib import suppress
+from time import monotonic
 from typing import Any, NamedTuple
 
 from hema_stream.flow.caps import ANY, Caps
 from hema_stream.flow.events import Batch, Buffer, CapsEvent, Eos, Event, Part, StreamStart
-from hema_stream.flow.invoke import Outputs
-from hema_stream.flow.link import SHARED_LANE
+from hema_stream.flow.link import SHARED_LANE, flushed
 from hema_stream.flow.payload import rows_of
 from hema_stream.flow.props import prop
 from hema_stream.flow.runner import Runner
-from hema_stream.flow.slide_run import Job, SlideRun
-from hema_stream.flow.stage import BatchTransform, Pad, Stage
-
-GROW_AFTER = 16
+from hema_stream.flow.slide_run import SlideRun
+from hema_stream.flow.stage import Pad, Stage
 
 
 class MicroBatch(Stage):
@@ -60,7 +58,7 @@ class Collector:
                 return []
             self._rows[event.slide] += count
             self.rows += count
-        elif not self._rows[event.slide]:
+        elif not any(queued.event.slide == event.slide for queued in self._queue):
             return [event]
         self._queue.append(_Queued(event, now))
         return []
@@ -75,33 +73,47 @@ class Collector:
         return self.rows >= self._max_batch
 
     def take(self) -> list[Event]:
-        """Take out one batch and the control events that stood before what is left."""
+        """Take out one batch, and the control events with nothing of their slides left in front of them.
+
+        Rows that stand behind a control event of their slide wait for it to leave; those of other slides fill up.
+        """
         parts: list[Part] = []
+        kept: deque[_Queued] = deque()
+        held: set[str] = set()
         room = self._max_batch
-        while self._queue and room:
-            event, since = self._queue.popleft()
-            if not isinstance(event, Buffer):
-                if any(part.slide == event.slide for part in parts):
-                    self._queue.appendleft(_Queued(event, since))
-                    break
-                return [*self._batch(parts, room), event]
-            count = rows_of(event.item)
-            if count > room:
-                self._queue.appendleft(_Queued(Buffer(event.slide, event.item[room:]), since))
-                event, count = Buffer(event.slide, event.item[:room]), room
-            parts.append(Part(event.slide, event.item))
+        for queued in self._queue:
+            event = queued.event
+            if not isinstance(event, Buffer) or event.slide in held or not room:
+                held.add(event.slide)
+                kept.append(queued)
+                continue
+            count = min(rows_of(event.item), room)
+            item = event.item
+            if count < rows_of(item):
+                kept.append(_Queued(Buffer(event.slide, item[count:]), queued.since))
+                held.add(event.slide)
+                item = item[:count]
+            parts.append(Part(event.slide, item))
             room -= count
             self._rows[event.slide] -= count
             self.rows -= count
-        return [*self._batch(parts, room), *self._released()]
+        self._queue = kept
+        return [*([Batch(SHARED_LANE, parts)] if parts else []), *self._released()]
+
+    def flush(self, slide: str) -> None:
+        """Turn a slide's rows into gaps, each in its place."""
+        self.rows -= self._rows.pop(slide, 0)
+        self._queue = deque(
+            _Queued(flushed(queued.event), queued.since)
+            if isinstance(queued.event, Buffer) and queued.event.slide == slide
+            else queued
+            for queued in self._queue
+        )
 
     def drop(self, slide: str) -> None:
         """Forget a slide."""
         self.rows -= self._rows.pop(slide, 0)
         self._queue = deque(queued for queued in self._queue if queued.event.slide != slide)
-
-    def _batch(self, parts: list[Part], room: int) -> list[Event]:
-        return [Batch(SHARED_LANE, parts, self._max_batch - room)] if parts else []
 
     def _released(self) -> list[Event]:
         """Take out control events whose slide has no rows left in front of them."""
@@ -125,11 +137,12 @@ class BatchRunner(Runner):
     def __init__(self, stage: MicroBatch, pipeline: Any) -> None:
         super().__init__(stage, pipeline)
         self.collector = Collector(stage.max_batch, stage.max_delay)
+        self._outgoing: list[Event] = []
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is queued or collected here."""
-        return super().idle and not self.collector.rows
+        """Whether nothing is queued or collected here, or waits to leave."""
+        return super().idle and not self.collector.rows and not self._outgoing
 
     async def run(self) -> None:
         """Collect and hand on until cancelled."""
@@ -143,150 +156,82 @@ class BatchRunner(Runner):
             self._wake.clear()
             if self.idle:
                 self.pipeline.note_idle()
-            wait = self.collector.wait(monotonic())
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait)
-            except TimeoutError:
-                continue
+            wait = None if self.pipeline.paused else self.collector.wait(monotonic())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):  # wait_for of Python 3.11 may swallow a cancellation
+                    await self._wake.wait()
 
     def _due(self) -> bool:
-        if not self.collector.rows:
+        if self.pipeline.paused:
             return False
+        if not self.collector.rows:
+            return self.collector.wait(0.0) is not None  # control events that a flush has left behind
         wait = self.collector.wait(monotonic())
-        return self.collector.full or wait == 0 or self.pipeline.upstream_idle(self)
+        return self.collector.full or wait == 0 or self.pipeline.upstream_idle(self) or self._none_feeds()
+
+    def _none_feeds(self) -> bool:
+        """Whether every open slide that has still to pass has given all that it will: its eos is collected."""
+        ended = {slide for slide, run in self.slides.items() if run.closing}
+        return all(slide in ended for slide in self.pipeline.slides.before(self.stage.name))
 
     async def _collect(self, pad: str, event: Event) -> None:
         for hook in self.pipeline.traces:
             hook(self.stage.name, pad, event)
-        if self.pipeline.is_over(event.slide):
+        if self.pipeline.slides.is_over(event.slide):
             return
         run = self.slides.setdefault(event.slide, SlideRun())
-        if isinstance(event, StreamStart | CapsEvent):
-            key = "start" if isinstance(event, StreamStart) else "caps"
-            if key in run.negotiated:
-                return
-            run.negotiated.add(key)
+        if self._passes(pad, event, run):
+            await self._hand_on(self.collector.add(event, monotonic()))
+
+    def _passes(self, pad: str, event: Event, run: SlideRun) -> bool:
+        """Whether an event goes on: of several pads' starts, caps and ends one does, and caps that come later do."""
+        if isinstance(event, StreamStart):
+            first, run.started = not run.started, True
+            return first
+        if isinstance(event, CapsEvent):
+            goes = not run.negotiated or pad in run.negotiated
+            run.negotiated.add(pad)
+            return goes
         if isinstance(event, Eos):
             run.ended.add(pad)
-            if not run.ended >= set(self.inbound):
-                return
-        await self._hand_on(self.collector.add(event, monotonic()))
+            run.closing = run.ended >= self.pipeline.slides.inputs(event.slide, self.stage.name)
+            return run.closing
+        return True
 
     async def _hand_on(self, events: Sequence[Event]) -> None:
         link = next(iter(self.outlet.links.values()))
-        for event in events:
+        self._outgoing = list(events)
+        while self._outgoing:
+            event = self._outgoing[0]
             if isinstance(event, Batch):
-                event.parts = [part for part in event.parts if not self.pipeline.is_over(part.slide)]
-                self.timer.add(0.0)
-                self.timer.rows += event.rows
-                self.timer.room += self.stage.max_batch
-                if not event.parts:
-                    continue
+                self._count(event)
             elif isinstance(event, Eos):
                 self.slides.pop(event.slide, None)
-                self.pipeline.note_end(event.slide, self)
             elif isinstance(event, StreamStart):
                 link.open(event.slide, event.priority)
             if not link.offer(event):
                 await link.put(event)
+            if isinstance(event, Eos):
+                self.pipeline.note_end(event.slide, self)
+            self._outgoing = self._outgoing[1:]
 
-    async def abandon(self, slide: str, hook: str, args: tuple[Any, ...], last: Any) -> list[tuple[str, Any]]:
-        """Forget a failed or cancelled slide's rows."""
-        self.collector.drop(slide)
-        return await super().abandon(slide, hook, args, [])
+    def _count(self, batch: Batch) -> None:
+        self.timer.add(0.0)
+        self.timer.rows += batch.rows
+        self.timer.room += self.stage.max_batch
 
-
-class BatchTransformRunner(Runner):
-    """Drives a ``BatchTransform``: one call a batch, results back to each slide, halving when memory runs out."""
-
-    stage: BatchTransform[Any, Any]
-
-    def __init__(self, stage: BatchTransform[Any, Any], pipeline: Any) -> None:
-        super().__init__(stage, pipeline)
-        self.limit: int | None = None
-        self._good = 0
-
-    def _accept_batch(self, event: Batch) -> None:
-        jobs: list[tuple[SlideRun, Job, Part]] = []
-        for part in event.parts:
-            if not self.pipeline.is_over(part.slide):
-                run = self.slides.setdefault(part.slide, SlideRun())
-                job = Job(Buffer(part.slide, part.item), "sink")
-                run.begin(job)
-                jobs.append((run, job, part))
-        if jobs:
-            self.busy += 1
-            self._spawn(self._work_batch(jobs, event.rows))
-
-    def _hold_back(self, slide: str, run: SlideRun) -> None:
-        """All slides share a lane: it is held while too many results wait."""
-        waiting = sum(len(r.jobs) for r in self.slides.values())
-        if waiting > 64 * self.executor.workers:
-            self._blocked.add(SHARED_LANE)
-        elif SHARED_LANE in self._blocked:
-            self._blocked.discard(SHARED_LANE)
-            self.wake()
-
-    async def _work_batch(self, jobs: list[tuple[SlideRun, Job, Part]], rows: int) -> None:
-        for run, _, _ in jobs:
-            while run.jobs and not isinstance(run.jobs[0].event, Buffer):  # caps under negotiation go before
-                run.moved.clear()
-                await run.moved.wait()
-        results = await self._infer([part for _, _, part in jobs])
-        self.busy -= 1
-        for (run, job, part), outputs in zip(jobs, results, strict=True):
-            run.finish(job, Outputs(outputs))
-            self._drain(part.slide, run)
+    def flush(self, slide: str) -> None:
+        """Turn what is collected into gaps too."""
+        super().flush(slide)
+        self.collector.flush(slide)
         self.wake()
 
-    async def _infer(self, parts: list[Part]) -> list[list[Any]]:
-        """Results by part; each is a list, since a part may have been cut to fit."""
-        rows = sum(rows_of(part.item) for part in parts)
-        if self.limit is not None and rows > self.limit:
-            return await self._halves(parts, self.limit)
-        began = perf_counter()
-        try:
-            items = [part.item for part in parts]
-            out = await self.executor.call("batch", "", [p.slide for p in parts], items, deadline=self.stage.deadline)
-        except Exception as error:
-            return await self._recover(error, parts, rows)
-        finally:
-            self.timer.add(perf_counter() - began)
-        self._grow()
-        return [[result] for result in out]
-
-    async def _recover(self, error: Exception, parts: list[Part], rows: int) -> list[list[Any]]:
-        if self.stage.is_oom(error) and rows > 1:
-            self.limit, self._good = max(rows // 2, 1), 0
-            self.pipeline.warn("", self.stage.name, f"out of memory at {rows} rows: going on with {self.limit}")
-            return await self._halves(parts, self.limit)
-        reason = "out-of-memory" if self.stage.is_oom(error) else ""
-        return [self.failures.judge(error, part.slide, part.item, reason) for part in parts]
-
-    async def _halves(self, parts: list[Part], limit: int) -> list[list[Any]]:
-        """Work in pieces of at most ``limit`` rows."""
-        results: list[list[Any]] = [[] for _ in parts]
-        piece: list[tuple[int, Part]] = []
-        room = limit
-        pieces: list[list[tuple[int, Part]]] = []
-        for number, part in enumerate(parts):
-            start, total = 0, rows_of(part.item)
-            while start < total:
-                count = min(room, total - start)
-                whole = count == total
-                piece.append((number, part if whole else Part(part.slide, part.item[start : start + count])))
-                start, room = start + count, room - count
-                if not room:
-                    pieces.append(piece)
-                    piece, room = [], limit
-        for numbered in [*pieces, piece] if piece else pieces:
-            for (number, _), out in zip(numbered, await self._infer([p for _, p in numbered]), strict=True):
-                results[number] += out
-        return results
-
-    def _grow(self) -> None:
-        """Let the limit grow back after some good calls."""
-        if self.limit is not None:
-            self._good += 1
-            if self._good >= GROW_AFTER:
-                self.limit, self._good = self.limit * 2, 0
+    def forget(self, slide: str) -> SlideRun | None:
+        """Forget a failed or cancelled slide's rows too, those of a batch that waits for room among them."""
+        self.collector.drop(slide)
+        for event in self._outgoing:
+            if isinstance(event, Batch):
+                event.parts = [part for part in event.parts if part.slide != slide]
+        first, rest = self._outgoing[:1], self._outgoing[1:]
+        self._outgoing = [*first, *(event for event in rest if event.slide != slide)]
+        return super().forget(slide)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,13 +60,20 @@ class Drained(Message):
     """Every slide has ended and no more will come."""
 
 
+_LASTING = (StateChanged, SlideEnded, ErrorMessage, Drained)
+
+
 class Bus:
-    """Bounded: progress coalesces and past the limit gaps of units are counted, not kept; endings are never lost."""
+    """Messages in the order in which they were posted, bounded.
+
+    Progress coalesces: the newest takes the place of the one before, behind what was posted between. Errors, endings
+    and states are never lost; of all others no more than ``limit`` are kept, the rest is counted as ``overflowed``.
+    """
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
-        self._kept: deque[Message] = deque()
-        self._progress: dict[Hashable, Progress] = {}
+        self._queue: OrderedDict[Hashable, Message] = OrderedDict()
+        self._posted = self._kept = 0
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -82,10 +89,10 @@ class Bus:
             here = asyncio.get_running_loop()
         except RuntimeError:
             here = None
-        if self._loop is not None and here is not self._loop:
-            self._loop.call_soon_threadsafe(self._enter, message)
-        else:
+        if self._loop is None or here is self._loop:
             self._enter(message)
+        elif not self._loop.is_closed():  # a call that was disowned may outlive the pipeline's loop
+            self._loop.call_soon_threadsafe(self._enter, message)
 
     def close(self) -> None:
         """End the iteration once what is queued has been read."""
@@ -94,12 +101,12 @@ class Bus:
 
     def pending(self) -> int:
         """Count what has not been read."""
-        return len(self._kept) + len(self._progress)
+        return len(self._queue)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         """Read messages until the pipeline is stopped."""
         while True:
-            while self._kept or self._progress:
+            while self._queue:
                 yield self._next()
             if self._closed:
                 return
@@ -107,15 +114,20 @@ class Bus:
             await self._arrived.wait()
 
     def _next(self) -> Message:
-        if self._kept:
-            return self._kept.popleft()
-        return self._progress.pop(next(iter(self._progress)))
+        _, message = self._queue.popitem(last=False)
+        self._kept -= not isinstance(message, Progress)
+        return message
 
     def _enter(self, message: Message) -> None:
         if isinstance(message, Progress):
-            self._progress[message.slide, message.stage] = message
-        elif len(self._kept) >= self._limit and isinstance(message, WarningMessage):
+            key: Hashable = (message.slide, message.stage)
+        elif self._kept >= self._limit and not isinstance(message, _LASTING):
             self.overflowed += 1
+            return
         else:
-            self._kept.append(message)
+            self._posted += 1
+            self._kept += 1
+            key = self._posted
+        self._queue[key] = message
+        self._queue.move_to_end(key)
         self._arrived.set()

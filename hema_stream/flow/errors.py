@@ -41,10 +41,27 @@ class WorkerDiedError(FlowError):
     code = "worker_died"
 
 
+class WorkerError(FlowError):
+    """An error, or an answer, of a worker process that cannot be sent; its message says what it was."""
+
+    code = "worker"
+
+
 class DeadlineExceededError(FlowError):
     """A call that took longer than its stage allows."""
 
     code = "timeout"
+
+
+class ControlFlowError(FlowError):
+    """A hook was left by a cancellation, ``StopIteration`` or ``SystemExit`` instead of an error."""
+
+    def __init__(self, cause: BaseException | str) -> None:
+        self.code = cause if isinstance(cause, str) else type(cause).__name__
+        super().__init__(self.code)
+
+    def __str__(self) -> str:
+        return f"the call was left by {self.code}"
 
 
 class LaunchSyntaxError(FlowError):

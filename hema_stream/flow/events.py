@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hema_stream.flow.caps import Caps
-from hema_stream.flow.payload import nbytes_of
+from hema_stream.flow.payload import nbytes_of, rows_of
 
 
 @dataclass(slots=True)
@@ -85,7 +85,11 @@ class Batch(Event):
     """Rows of several slides that are worked on in one call; its own ``slide`` is empty."""
 
     parts: list[Part]
-    rows: int
+
+    @property
+    def rows(self) -> int:
+        """Rows that it has."""
+        return sum(rows_of(part.item) for part in self.parts)
 
     @property
     def nbytes(self) -> int:

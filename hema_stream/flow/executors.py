@@ -1,26 +1,23 @@
-"""Where a stage's hooks run: threads that can be disowned, processes that can be killed."""
+"""Where a stage's hooks run: on the loop, or in threads that can be disowned (processes: ``processes.py``)."""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
-from hema_stream.flow.errors import DeadlineExceededError, PipelineError, WorkerDiedError
+from hema_stream.flow.errors import ControlFlowError, DeadlineExceededError, PipelineError
 from hema_stream.flow.invoke import Invoker, Outputs
-from hema_stream.flow.shared import pack, sweep, unpack
 from hema_stream.flow.stage import Stage
+from hema_stream.flow.threads import Thread
 
 PULL = 16
 RESTARTS, RESTART_WINDOW = 3, 60.0
+GRACE = 5.0
 
 
 class Executor(Protocol):
@@ -29,10 +26,13 @@ class Executor(Protocol):
     workers: int
 
     async def open(self) -> None:
-        """Start the stage where it will run."""
+        """Start the stage where it will run; where that fails nothing is left running."""
 
     async def call(self, operation: str, slide: str, *args: Any, deadline: float | None = None) -> Any:
-        """Call a hook; see ``Invoker``. DeadlineExceededError and WorkerDiedError are the executor's own failures."""
+        """Call a hook; see ``Invoker``. DeadlineExceededError and WorkerDiedError are the executor's own failures.
+
+        The deadline counts from where the call is begun, not from where it waits for a worker.
+        """
 
     async def pull(self, outputs: Outputs) -> list[Any]:
         """Take the next outputs of a lazy hook; empty at its end."""
@@ -40,11 +40,11 @@ class Executor(Protocol):
     async def release(self, slide: str) -> None:
         """Free what is kept of a slide."""
 
-    async def close(self) -> None:
-        """Stop the stage and free the workers."""
+    async def close(self, grace: float = GRACE) -> None:
+        """Give calls in flight ``grace`` seconds, stop the stage and free the workers."""
 
 
-class _Restarts:
+class Restarts:
     """At most n in t seconds, as supervisors count."""
 
     def __init__(self, stage: str) -> None:
@@ -52,6 +52,7 @@ class _Restarts:
         self._times: deque[float] = deque()
 
     def note(self, why: str) -> None:
+        """Count one; PipelineError where there have been too many."""
         now = monotonic()
         self._times.append(now)
         while now - self._times[0] > RESTART_WINDOW:
@@ -78,50 +79,66 @@ class LoopExecutor:
         """Call a hook here and now."""
         return self.invoker.call(operation, slide, *args)
 
+    async def consume(self, slide: str, item: Any, deadline: float | None) -> None:
+        """Await a sink's ``consume``; one that does not end in time is cancelled and no longer waited for."""
+        stage: Any = self.invoker.stage
+        task = asyncio.get_running_loop().create_task(
+            stage.consume(item, self.invoker.states.get(slide)), name=stage.name
+        )
+        try:
+            done, _ = await asyncio.wait({task}, timeout=deadline)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not done:
+            task.add_done_callback(retrieve)
+            task.cancel()
+            raise DeadlineExceededError(f"a call took longer than {deadline:g} s")
+        if task.cancelled():
+            raise ControlFlowError("CancelledError")
+        task.result()
+
     async def pull(self, outputs: Outputs) -> list[Any]:
-        """Take the next outputs."""
+        """Take the next outputs, after the others on the loop had their turn."""
+        await asyncio.sleep(0)
         return outputs.advance(PULL)
 
     async def release(self, slide: str) -> None:
         """Free a slide's state here and now."""
         self.invoker.call("close", slide)
 
-    async def close(self) -> None:
+    async def close(self, grace: float = GRACE) -> None:
         """Stop the stage."""
         self.invoker.stage.stop()
 
 
 class ThreadExecutor:
-    """Calls hooks in threads. A call past its deadline is disowned and the threads are replaced."""
+    """Calls hooks in threads. A call past its deadline is disowned, and a new thread takes the place of its own."""
 
     def __init__(self, stage: Stage, workers: int) -> None:
         self.workers = workers
         self._invoker = Invoker(stage)
-        self._restarts = _Restarts(stage.name)
-        self._pool = self._new_pool()
-
-    def _new_pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.workers, thread_name_prefix=f"stage-{self._invoker.stage.name}")
+        self._restarts = Restarts(stage.name)
+        self._free: asyncio.Queue[Thread] = asyncio.Queue()
+        for _ in range(workers):
+            self._free.put_nowait(self._new_thread())
 
     async def open(self) -> None:
         """Start the stage in one of its threads."""
-        await self._run(self._invoker.stage.start)
+        try:
+            await self._run(self._invoker.stage.start, deadline=None)
+        except Exception:
+            while not self._free.empty():
+                self._free.get_nowait().shutdown()
+            raise
 
     async def call(self, operation: str, slide: str, *args: Any, deadline: float | None = None) -> Any:
         """Call a hook in a thread."""
-        future = self._run(self._invoker.call, operation, slide, *args)
-        done, _ = await asyncio.wait({future}, timeout=deadline)
-        if done:
-            return future.result()
-        future.add_done_callback(_retrieve)
-        self._pool.shutdown(wait=False, cancel_futures=False)
-        self._pool = self._new_pool()
-        self._restarts.note("a call took too long")
-        raise DeadlineExceededError(f"a call took longer than {deadline:g} s")
+        return await self._run(self._invoker.call, operation, slide, *args, deadline=deadline)
 
     async def pull(self, outputs: Outputs) -> list[Any]:
-        """Take the next outputs in a thread."""
-        taken: list[Any] = await self._run(outputs.advance, PULL)
+        """Take the next outputs in a thread; the stage's deadline holds for each time."""
+        taken: list[Any] = await self._run(outputs.advance, PULL, deadline=self._invoker.stage.deadline)
         return taken
 
     async def release(self, slide: str) -> None:
@@ -131,173 +148,73 @@ class ThreadExecutor:
         else:
             await self.call("close", slide, deadline=self._invoker.stage.deadline)
 
-    async def close(self) -> None:
+    async def close(self, grace: float = GRACE) -> None:
         """Stop the stage; threads that hang are left behind."""
+        idle: list[Thread] = []
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._run(self._invoker.stage.stop)), 5.0)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            async with asyncio.timeout(grace):
+                while len(idle) < self.workers:
+                    idle.append(await self._free.get())
+        thread = idle[0] if idle else self._new_thread()
+        stopping = asyncio.get_running_loop().run_in_executor(thread, self._invoker.stage.stop)
+        stopping.add_done_callback(retrieve)
+        done, _ = await asyncio.wait({stopping}, timeout=max(grace, 1.0))
+        for each in {thread, *idle}:
+            each.shutdown()
+        if done:
+            stopping.result()
 
-    def _run(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+    def _new_thread(self) -> Thread:
+        return Thread(f"stage-{self._invoker.stage.name}")
+
+    async def _run(self, function: Callable[..., Any], *args: Any, deadline: float | None) -> Any:
+        thread = await self._free.get()
+        future = asyncio.get_running_loop().run_in_executor(thread, function, *args)
+        try:
+            done, _ = await asyncio.wait({future}, timeout=deadline)
+        except asyncio.CancelledError:  # nobody waits for it any more, but the thread is busy until it ends
+            future.add_done_callback(partial(self._ended, thread))
+            raise
+        if done:
+            self._free.put_nowait(thread)
+            return future.result()
+        future.add_done_callback(retrieve)
+        thread.shutdown()
+        self._free.put_nowait(self._new_thread())
+        self._restarts.note("a call took too long")
+        raise DeadlineExceededError(f"a call took longer than {deadline:g} s")
+
+    def _ended(self, thread: Thread, future: asyncio.Future[Any]) -> None:
+        retrieve(future)
+        self._free.put_nowait(thread)
 
 
-def _retrieve(future: asyncio.Future[Any]) -> None:
+def retrieve(future: asyncio.Future[Any]) -> None:
     """Look at a disowned call's exception, so that asyncio does not report it as never retrieved."""
     if not future.cancelled():
         future.exception()
 
 
-class _Worker:
-    """One process and the thread that talks to it."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._prefix = f"hema-flow-{os.getpid()}-{id(self):x}-"
-        context = multiprocessing.get_context("spawn")
-        self._pipe, child = context.Pipe()
-        self.process: BaseProcess = context.Process(
-            target=serve, args=(child, stage, self._prefix), daemon=True, name=f"stage-{stage.name}"
-        )
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"talk-{stage.name}")
-        self._child = child
-
-    def start(self) -> None:
-        self.process.start()
-        self._child.close()
-
-    def ask(self, operation: str, slide: str, *args: Any) -> Any:
-        try:
-            self._pipe.send(pack((operation, slide, args), self._prefix))
-            good, value = unpack(*self._pipe.recv())
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            self.process.join(1.0)
-            raise WorkerDiedError(f"the worker process ended with code {self.process.exitcode}") from error
-        if not good:
-            raise value
-        return value
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.join(1.0)
-        sweep(self._prefix)
-        self.thread.shutdown(wait=False, cancel_futures=True)
+async def open_all(executors: Mapping[str, Executor]) -> None:
+    """Open stages, begun in order and loading side by side; where one fails, those that are open are closed again."""
+    opening = {name: asyncio.ensure_future(executor.open()) for name, executor in executors.items()}
+    try:
+        await asyncio.wait(opening.values())
+    except asyncio.CancelledError:
+        for task in opening.values():
+            task.cancel()
+        await asyncio.wait(opening.values())
+        await close_all(executors, 0.0)
+        raise
+    failed = {name for name, task in opening.items() if task.exception() is not None}
+    if failed:
+        await close_all({name: executors[name] for name in executors if name not in failed}, GRACE)
+    for task in opening.values():
+        task.result()
 
 
-class ProcessExecutor:
-    """Calls hooks in worker processes. A call past its deadline kills its worker, and a new one takes its place.
-
-    A new worker is told the caps of every open slide again, so that what a stage keeps of a slide must follow from
-    its caps alone.
-    """
-
-    def __init__(self, stage: Stage, workers: int) -> None:
-        self.workers = workers
-        self._stage = stage
-        self._restarts = _Restarts(stage.name)
-        self._free: asyncio.Queue[_Worker] = asyncio.Queue()
-        self._all: set[_Worker] = set()
-        self._caps: dict[str, list[tuple[Any, ...]]] = {}
-
-    async def open(self) -> None:
-        """Start the workers, and the stage in each."""
-        for worker in await asyncio.gather(*(self._spawn() for _ in range(self.workers))):
-            self._free.put_nowait(worker)
-
-    async def call(self, operation: str, slide: str, *args: Any, deadline: float | None = None) -> Any:
-        """Call a hook in a worker; what concerns a slide's state is told to each."""
-        if operation == "negotiate":
-            answers = await self._everywhere(operation, slide, *args)
-            self._caps.setdefault(slide, []).append(args)
-            return answers[0]
-        worker = await self._free.get()
-        try:
-            return await self._ask(worker, deadline, operation, slide, *args)
-        except (DeadlineExceededError, WorkerDiedError) as error:
-            worker = await self._replace(worker, str(error))
-            raise
-        finally:
-            self._free.put_nowait(worker)
-
-    async def pull(self, outputs: Outputs) -> list[Any]:
-        """Take the next outputs; a worker sends them whole."""
-        return outputs.advance(PULL)
-
-    async def release(self, slide: str) -> None:
-        """Free a slide's state in each worker."""
-        if self._caps.pop(slide, None) is not None:
-            await self._everywhere("close", slide)
-
-    async def close(self) -> None:
-        """End the workers."""
-        loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(None, worker.kill) for worker in self._all))
-        self._all.clear()
-
-    async def _everywhere(self, operation: str, slide: str, *args: Any) -> list[Any]:
-        held = [await self._free.get() for _ in range(self.workers)]
-        try:
-            return list(
-                await asyncio.gather(*(self._ask(w, self._stage.deadline, operation, slide, *args) for w in held))
-            )
-        except (DeadlineExceededError, WorkerDiedError) as error:
-            held = [await self._replace(w, str(error)) for w in held]
-            raise
-        finally:
-            for worker in held:
-                self._free.put_nowait(worker)
-
-    async def _ask(self, worker: _Worker, deadline: float | None, *question: Any) -> Any:
-        future = asyncio.get_running_loop().run_in_executor(worker.thread, worker.ask, *question)
-        done, _ = await asyncio.wait({future}, timeout=deadline)
-        if not done:
-            future.add_done_callback(_retrieve)
-            raise DeadlineExceededError(f"a call took longer than {deadline:g} s; its worker was killed")
-        return future.result()
-
-    async def _replace(self, worker: _Worker, why: str) -> _Worker:
-        self._all.discard(worker)
-        await asyncio.get_running_loop().run_in_executor(None, worker.kill)
-        self._restarts.note(why)
-        fresh = await self._spawn()
-        for slide, told in list(self._caps.items()):
-            for args in told:
-                await self._ask(fresh, self._stage.deadline, "negotiate", slide, *args)
-        return fresh
-
-    async def _spawn(self) -> _Worker:
-        worker = _Worker(self._stage)
-        self._all.add(worker)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, worker.start)
-        await loop.run_in_executor(worker.thread, worker.ask, "start", "")
-        return worker
-
-
-def serve(pipe: Connection, stage: Stage, prefix: str) -> None:
-    """Answer a parent's questions until it hangs up; runs in the worker process."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    invoker = Invoker(stage)
-    while True:
-        try:
-            operation, slide, args = unpack(*pipe.recv())
-        except (EOFError, OSError):
-            return
-        try:
-            answer: tuple[bool, Any] = (True, _answer(invoker, operation, slide, args))
-        except Exception as error:
-            answer = (False, error)
-        try:
-            message = pack(answer, prefix)
-        except Exception as error:
-            message = pack((False, WorkerDiedError(f"its answer cannot be sent: {error}")), prefix)
-        pipe.send(message)
-
-
-def _answer(invoker: Invoker, operation: str, slide: str, args: tuple[Any, ...]) -> Any:
-    if operation == "start":
-        return invoker.stage.start()
-    returned = invoker.call(operation, slide, *args)
-    if isinstance(returned, Outputs) and returned.rest is not None:
-        return Outputs([*returned.items, *returned.rest])
-    return returned
+async def close_all(executors: Mapping[str, Executor], grace: float) -> dict[str, BaseException]:
+    """Close stages, begun in order; returns the errors of those that could not be closed properly."""
+    closing = (executor.close(grace) for executor in executors.values())
+    results = await asyncio.gather(*closing, return_exceptions=True)
+    return {name: error for name, error in zip(executors, results, strict=True) if error is not None}

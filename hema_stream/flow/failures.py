@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hema_stream.flow.errors import DeadlineExceededError, PipelineError, StageError
-from hema_stream.flow.events import Gap
+from hema_stream.flow.events import Event, Gap, GapEvent
 from hema_stream.flow.payload import units_of
 from hema_stream.flow.policy import Verdict
 from hema_stream.flow.stage import Stage
@@ -39,14 +40,14 @@ class Failures:
             self._pipeline.fail(failure)
         return []
 
-    def judge_event(self, error: Exception, slide: str) -> None:
-        """Carry out the verdict on a control event: there is nothing to put in its place, so the slide fails."""
+    def judge_event(self, error: Exception, event: Event) -> None:
+        """Carry out the verdict where there is nothing to put in an event's place: its slide fails."""
         self._timer.failures += 1
-        failure = StageError(self._stage.name, slide, (), error)
+        failure = StageError(self._stage.name, event.slide, _units_of(event), error)
         if isinstance(error, PipelineError):
             self._pipeline.fail(failure)
         else:
-            self._pipeline.fail_slide(slide, failure)
+            self._pipeline.fail_slide(event.slide, failure)
 
     def _in_place(self, gap: Gap) -> list[Any]:
         """Put a gap of this stage's own on the pads that it names."""
@@ -58,3 +59,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, DeadlineExceededError):
         return "timeout"
     return str(getattr(error, "code", type(error).__name__))
+
+
+def _units_of(event: Event) -> Sequence[Any]:
+    return event.gap.units if isinstance(event, GapEvent) else units_of(getattr(event, "item", None))

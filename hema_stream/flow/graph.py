@@ -1,11 +1,7 @@
-"""A pipeline drawn: DOT with live queue depths, and SVG of it."""
+"""A pipeline in Graphviz' language, with live queue depths; ``svg.py`` draws it."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
-from hema_stream.flow.errors import PipelineError
 from hema_stream.flow.pipeline import Pipeline
 
 
@@ -21,14 +17,3 @@ def to_dot(pipeline: Pipeline) -> str:
         pads = f"{link.source_pad} > {link.sink_pad}"
         lines.append(f'  "{link.source}" -> "{link.sink}" [label="{pads}\\n{link.caps.media}{depth}", fontsize=9];')
     return "\n".join([*lines, "}"])
-
-
-def to_svg(dot: str) -> str:
-    """Lay a DOT text out with Graphviz; PipelineError says how to get it where it is missing."""
-    program = shutil.which("dot")
-    if program is None:
-        raise PipelineError("drawing SVG needs Graphviz' program 'dot': apt-get install graphviz")
-    done = subprocess.run([program, "-Tsvg"], input=dot, capture_output=True, text=True, check=False, timeout=60)
-    if done.returncode:
-        raise PipelineError(f"Graphviz could not draw it: {done.stderr.strip()}")
-    return done.stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from hema_stream.flow.caps import Caps
+from hema_stream.flow.errors import ControlFlowError
 from hema_stream.flow.stage import Stage
 
 EAGER = 16
@@ -29,15 +32,24 @@ class Invoker:
 
     def call(self, operation: str, slide: str, *args: Any) -> Any:
         """Call one hook for one slide; a lazy one is begun, so that its first part is done where it is called."""
-        returned = getattr(self, f"_{operation}")(slide, *args)
-        return returned if operation in PLAIN else outputs_of(returned, EAGER)
+        try:
+            returned = getattr(self, f"_{operation}")(slide, *args)
+            return returned if operation in PLAIN else outputs_of(returned, EAGER)
+        except asyncio.CancelledError as error:
+            raise as_failure(error) from error
 
     def process(self, slide: str, item: Any, pad: str) -> Any:
         """Call ``process`` and return what it returned, for the fast way on the loop."""
-        return self._process(slide, item, pad)
+        try:
+            return self._process(slide, item, pad)
+        except asyncio.CancelledError as error:
+            raise as_failure(error) from error
 
     def _negotiate(self, slide: str, pad: str, caps: Caps) -> Caps | None:
-        out, self.states[slide] = self.stage.negotiate_pad(pad, caps, self.states.get(slide))
+        before = self.states.get(slide)
+        out, self.states[slide] = self.stage.negotiate_pad(pad, caps, before)
+        if before is not None and self.states[slide] is not before:
+            self.stage.close(before)
         return out
 
     def _process(self, slide: str, item: Any, pad: str) -> Any:
@@ -76,7 +88,10 @@ class Outputs:
         """Take up to ``count`` more of the rest."""
         if self.rest is None:
             return []
-        taken = list(islice(self.rest, count))
+        try:
+            taken = list(islice(self.rest, count))
+        except asyncio.CancelledError as error:
+            raise as_failure(error) from error
         if len(taken) < count:
             self.rest = None
         return taken
@@ -93,3 +108,13 @@ def outputs_of(returned: Any, eager: int = 0) -> Outputs:
     outputs = Outputs(rest=returned)
     outputs.items = outputs.advance(eager) if eager else []
     return outputs
+
+
+def as_failure(error: BaseException) -> Exception:
+    """Turn what the loop takes for its own control flow into an error like any other.
+
+    A cancellation, ``StopIteration`` or ``SystemExit`` that leaves a hook would end the runtime's task without a word,
+    and everyone behind it would wait for ever.
+    """
+    control = (StopIteration, concurrent.futures.CancelledError)
+    return error if isinstance(error, Exception) and not isinstance(error, control) else ControlFlowError(error)

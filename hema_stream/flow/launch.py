@@ -50,7 +50,12 @@ class Description:
             " ".join([e.kind, f"name={e.name}", *(f"{k}={shlex.quote(v)}" for k, v in e.properties.items())])
             for e in self.elements
         ]
-        return "\n".join([*chains, *(f"{a} ! {b}" for a, b in self.links)])
+        return "\n".join([*chains, *(f"{_reference(a)} ! {_reference(b)}" for a, b in self.links)])
+
+
+def _reference(end: str) -> str:
+    """Write a link's end so that it is not taken for another stage of that kind."""
+    return end if "." in end else f"{end}."
 
 
 @dataclass(frozen=True)

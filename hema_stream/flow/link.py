@@ -47,7 +47,7 @@ class Link:
         self._counts: dict[str, int] = {}
         self._priorities: dict[str, int] = {}
         self._turn: deque[str] = deque()
-        self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[str, asyncio.Future[bool]]] = deque()
         self._items = self._bytes = self._in = self._out = self._dropped = self._bytes_in = 0
         self._high = self._high_bytes = 0
         self._blocked = 0.0
@@ -82,15 +82,19 @@ class Link:
         return True
 
     async def put(self, event: Event) -> None:
-        """Enter an event, waiting for room: this is the backpressure."""
+        """Enter an event, waiting for room: this is the backpressure.
+
+        What waits when its slide is purged never enters.
+        """
         if self.offer(event):
             return
         began = perf_counter()
         while True:
-            room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            room: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             self._waiting.append((event.slide, room))
             try:
-                await room
+                if not await room:
+                    return
             finally:
                 self._blocked += perf_counter() - began
                 began = perf_counter()
@@ -133,7 +137,16 @@ class Link:
         self._priorities.pop(slide, None)
         for waiting, room in self._waiting:
             if waiting == slide and not room.done():
-                room.set_result(None)
+                room.set_result(False)
+        self._admit()
+
+    def flush(self, slide: str) -> None:
+        """Turn what is queued of a slide into gaps, each in its place; the slide goes on."""
+        lane = self._lanes.get(SHARED_LANE if self._shared else slide, deque())
+        events = [event for queued in lane for event in self._flushed(queued, slide)]
+        lane.clear()
+        lane.extend(events)
+        self._wake()
         self._admit()
 
     def statistics(self) -> LinkStatistics:
@@ -188,23 +201,53 @@ class Link:
         if self._waiting and self._items < self.max_items:
             for _, room in self._waiting:
                 if not room.done():
-                    room.set_result(None)
+                    room.set_result(True)
             self._waiting.clear()
 
-    def _leak(self, event: Event, nbytes: int) -> bool:
-        self._dropped += 1
-        if self.leaky == "upstream":
+    def _leak(self, event: Buffer | Batch, nbytes: int) -> bool:
+        """Make room by dropping the oldest; where none gives any, or none may, the newest is refused."""
+        while self.leaky == "downstream" and not self.has_room(event.slide, nbytes):
+            if not self._drop_oldest(self._fullest(event.slide)):
+                break
+        if self.has_room(event.slide, nbytes):
+            self._enter(event)
+            self._count(event.slide, 1, nbytes)
+        else:
+            self._dropped += 1
             self._enter(_dropped(event))
-            return True
-        lane = self._lanes.get(event.slide, deque())
+        return True
+
+    def _fullest(self, slide: str) -> str:
+        """Name the lane to drop from: the slide's own, or the one with the most buffers where it has none."""
+        return slide if slide in self._counts else max(self._counts, key=self._counts.__getitem__, default=slide)
+
+    def _drop_oldest(self, slide: str) -> bool:
+        lane = self._lanes.get(slide, deque())
         for place, queued in enumerate(lane):
             if isinstance(queued, Buffer):
                 lane[place] = _dropped(queued)
-                self._count(event.slide, -1, -queued.nbytes)
-                break
-        self._enter(event)
-        self._count(event.slide, 1, nbytes)
-        return True
+                self._dropped += 1
+                self._count(slide, -1, -queued.nbytes)
+                return True
+        return False
+
+    def _flushed(self, event: Event, slide: str) -> list[Event]:
+        """Replace an event of the slide's, or its part of a batch, by a gap."""
+        if isinstance(event, Buffer) and event.slide == slide:
+            self._count(slide, -1, -event.nbytes)
+            self._dropped += 1
+            return [flushed(event)]
+        if not isinstance(event, Batch) or not any(part.slide == slide for part in event.parts):
+            return [event]
+        before = event.nbytes
+        gaps: list[Event] = [flushed(Buffer(slide, part.item)) for part in event.parts if part.slide == slide]
+        event.parts = [part for part in event.parts if part.slide != slide]
+        self._bytes += event.nbytes - before
+        self._dropped += len(gaps)
+        if event.parts:
+            return [*gaps, event]
+        self._count(event.slide, -1, 0)
+        return gaps
 
     def _purge_shared(self, slide: str) -> None:
         for lane in self._lanes.values():
@@ -227,6 +270,11 @@ class Link:
         for key in [key for key, lane in self._lanes.items() if not lane]:
             del self._lanes[key]
             self._turn.remove(key)
+
+
+def flushed(event: Buffer) -> GapEvent:
+    """Stand in for a buffer that was flushed."""
+    return GapEvent(event.slide, Gap(units_of(event.item), "flushed"))
 
 
 def _dropped(event: Event) -> GapEvent:

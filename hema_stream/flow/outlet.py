@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from hema_stream.flow.caps import ANY, Caps
+from hema_stream.flow.errors import FlowError, NegotiationError
 from hema_stream.flow.events import Buffer, CapsEvent, Event, Gap, GapEvent, StreamStart
 from hema_stream.flow.executors import Executor
 from hema_stream.flow.invoke import Outputs
 from hema_stream.flow.link import Link
-from hema_stream.flow.stage import Stage
+from hema_stream.flow.stage import Stage, template_of
 
 
 class Outlet:
@@ -43,14 +44,20 @@ class Outlet:
         pad, item = output if len(self._stage.sources) > 1 else (None, output)
         event: Event = GapEvent(slide, item) if isinstance(item, Gap) else Buffer(slide, item)
         for link in self._of(pad):
-            if not link.offer(event):
+            if not self._is_over(slide) and not link.offer(event):
                 await link.put(event)
 
     def send_caps(self, slide: str, caps: Caps) -> None:
         """Send caps down every source pad, each with its own media type."""
         for pad, link in self.links.items():
-            media = self._template(pad).caps.media
-            link.offer(CapsEvent(slide, caps if media == ANY else caps.with_(media)))
+            template = self._template(pad)
+            own = caps if template.media == ANY else caps.with_(template.media)
+            field = template.conflict(own)
+            if field:
+                raise NegotiationError(
+                    f"{self._stage.name}.{pad} promises {template!r}, but gives {own!r}: {field!r} differs"
+                )
+            link.offer(CapsEvent(slide, own))
 
     def forward(self, event: Event) -> None:
         """Pass a control event down every pad; it needs no room."""
@@ -64,8 +71,13 @@ class Outlet:
         if pad is None:
             return list(self.links.values())
         link = self.links.get(pad)
+        if link is None:
+            self._template(pad)
         return [] if link is None else [link]
 
-    def _template(self, pad: str) -> Any:
-        own = self._stage.sources.get(pad)
-        return own or next(p for name, p in self._stage.sources.items() if "%u" in name)
+    def _template(self, pad: str) -> Caps:
+        """Look up a source pad's caps; FlowError where the stage has no such pad."""
+        own = self._stage.sources.get(pad) or template_of(pad, self._stage.sources)
+        if own is None:
+            raise FlowError(f"{self._stage.name} has no source pad {pad!r}; it has {', '.join(self._stage.sources)}")
+        return own.caps

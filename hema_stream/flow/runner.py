@@ -9,22 +9,22 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from hema_stream.flow.caps import Caps
-from hema_stream.flow.errors import NegotiationError, PipelineError, StageError
+from hema_stream.flow.errors import NegotiationError, PipelineError
 from hema_stream.flow.events import Batch, Buffer, CapsEvent, Eos, Event, Gap, GapEvent, StreamStart
-from hema_stream.flow.executors import Executor, LoopExecutor, ProcessExecutor, ThreadExecutor
+from hema_stream.flow.executors import Executor, LoopExecutor
 from hema_stream.flow.failures import Failures
 from hema_stream.flow.invoke import Outputs, outputs_of
 from hema_stream.flow.link import Link
 from hema_stream.flow.outlet import Outlet
+from hema_stream.flow.processes import executor_for
 from hema_stream.flow.slide_run import Job, SlideRun
-from hema_stream.flow.stage import Sink, Stage
+from hema_stream.flow.stage import Sink, Stage, template_of
 from hema_stream.flow.statistics import CallTimer
 
 if TYPE_CHECKING:
     from hema_stream.flow.pipeline import Pipeline
 
 TURN = 64
-HELD = 0.02
 
 
 class Runner:
@@ -35,9 +35,9 @@ class Runner:
         self.inbound: dict[str, Link] = {}
         self.slides: dict[str, SlideRun] = {}
         self.timer = CallTimer()
-        self.executor: Executor = _executor(stage)
+        self.executor: Executor = executor_for(stage)
         self.failures = Failures(stage, pipeline, self.timer)
-        self.outlet = Outlet(stage, self.executor, pipeline.is_over)
+        self.outlet = Outlet(stage, self.executor, pipeline.slides.is_over)
         self.busy = 0
         self._blocked: set[str] = set()
         self._wake = asyncio.Event()
@@ -53,17 +53,15 @@ class Runner:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued here and nothing worked on."""
-        return (
-            not self.busy and not any(map(len, self.inbound.values())) and not any(r.jobs for r in self.slides.values())
-        )
+        queued, jobs = map(len, self.inbound.values()), (run.jobs for run in self.slides.values())
+        return not self.busy and not any(queued) and not any(jobs)
 
     async def run(self) -> None:
         """Take events until cancelled."""
         self._turn.extend(self.inbound)
         while True:
             for _ in range(TURN):
-                taken = self._take()
-                if taken is None:
+                if (taken := self._take()) is None:
                     break
                 self._accept(*taken)
             else:
@@ -75,6 +73,8 @@ class Runner:
             await self._wake.wait()
 
     def _take(self) -> tuple[str, Event] | None:
+        if self.pipeline.paused:
+            return None
         free = self._inline or self.busy < self.executor.workers
         for _ in range(len(self._turn)):
             pad = self._turn[0]
@@ -90,13 +90,15 @@ class Runner:
         if isinstance(event, Batch):
             self._accept_batch(event)
             return
-        if self.pipeline.is_over(event.slide):
+        if self.pipeline.slides.is_over(event.slide):
             return
         run = self.slides.setdefault(event.slide, SlideRun())
         if not isinstance(event, Buffer):
             run.jobs.append(Job(event, pad, done=True))
-            self._gate(event.slide, run)
+            run.gated = True
             self._drain(event.slide, run)
+        elif pad not in run.negotiated:
+            self.failures.judge_event(NegotiationError(f"{self.stage.name}.{pad}: an item came before its caps"), event)
         elif self._inline and not self._async and not run.jobs:
             self._work_inline(event, pad, run)
         else:
@@ -104,7 +106,7 @@ class Runner:
             run.begin(job)
             self.busy += 1
             self._hold_back(event.slide, run)
-            self._spawn(self._work(event, pad, run, job))
+            self.spawn(self._work(event, pad, run, job))
 
     def _accept_batch(self, event: Batch) -> None:
         raise PipelineError(f"{self.stage.name}: a batch of several slides came to a stage that is no BatchTransform")
@@ -118,13 +120,10 @@ class Runner:
             job = Job(event, pad)
             run.begin(job)
             self.busy += 1
-            self._spawn(self._after_failure(error, event, pad, run, job, 0))
+            self.spawn(self._after_failure(error, event, pad, run, job, 0))
             return
         finally:
-            spent = perf_counter() - began
-            self.timer.add(spent)
-            if spent > HELD:
-                self.pipeline.note_held(self.stage.name)
+            self.timer.add(perf_counter() - began)
         if returned is None:
             return
         link = self.outlet.only_link
@@ -146,7 +145,7 @@ class Runner:
         began = perf_counter()
         try:
             if self._async:
-                await self._consume(event)
+                await self.executor.consume(event.slide, event.item, self.stage.deadline)  # type: ignore[attr-defined]
                 return Outputs()
             given: Outputs = await self.executor.call(
                 "process", event.slide, event.item, pad, deadline=self.stage.deadline
@@ -155,23 +154,21 @@ class Runner:
         finally:
             self.timer.add(perf_counter() - began)
 
-    async def _consume(self, event: Buffer) -> None:
-        state = self.executor.invoker.states.get(event.slide)  # type: ignore[attr-defined]
-        await self.stage.consume(event.item, state)  # type: ignore[attr-defined]
-
     async def _after_failure(
         self, error: Exception, event: Buffer, pad: str, run: SlideRun, job: Job, tries: int
     ) -> None:
         """Do as the stage's policy says: try again, leave a gap, fail the slide or the pipeline."""
         policy = self.stage.on_error
-        while tries < policy.retries and not isinstance(error, PipelineError):
+        while tries < policy.retries and not isinstance(error, PipelineError) and not run.over:
             tries += 1
             try:
                 self._finish_job(event.slide, run, job, await self._timed(event, pad))
                 return
             except Exception as again:
                 error = again
-        self._finish_job(event.slide, run, job, Outputs(self.failures.judge(error, event.slide, event.item)))
+        disowned = run.over and not isinstance(error, PipelineError)
+        instead = [] if disowned else self.failures.judge(error, event.slide, event.item)
+        self._finish_job(event.slide, run, job, Outputs(instead))
 
     def _finish_job(self, slide: str, run: SlideRun, job: Job, outputs: Outputs) -> None:
         run.finish(job, outputs)
@@ -179,26 +176,27 @@ class Runner:
         self._drain(slide, run)
         self.wake()
 
-    def _gate(self, slide: str, run: SlideRun) -> None:
-        run.gated = True
-        self._blocked.add(slide)
-
     def _drain(self, slide: str, run: SlideRun) -> None:
         """Let finished jobs leave, in order; one task a slide does it."""
         self._hold_back(slide, run)
         if run.emitting is None and run.jobs and (run.jobs[0].done or not self.stage.ordered):
-            run.emitting = self._spawn(self._emit_jobs(slide, run))
+            run.emitting = self.spawn(self._emit_jobs(slide, run))
 
     def _hold_back(self, slide: str, run: SlideRun) -> None:
-        """Take no more of a slide while its outputs wait; results held are bounded by the workers."""
+        """Take no more of a slide while its outputs wait; results held are bounded by the workers.
+
+        A sink that awaits gets one item of a slide at a time: two at once could end in either order.
+        """
         lazy = any(job.outputs.rest is not None for job in run.jobs)
-        if run.gated or lazy or len(run.jobs) >= 2 * self.executor.workers:
+        most = 1 if self._async else 2 * self.executor.workers
+        if not run.over and (run.gated or lazy or len(run.jobs) >= most):
             self._blocked.add(slide)
         elif slide in self._blocked:
             self._blocked.discard(slide)
             self.wake()
 
     async def _emit_jobs(self, slide: str, run: SlideRun) -> None:
+        run.call_begins()
         try:
             while job := run.next_job(self.stage.ordered):
                 if isinstance(job.event, Buffer):
@@ -211,6 +209,7 @@ class Runner:
                 self._hold_back(slide, run)
         finally:
             run.emitting = None
+            run.call_ends()
         if run.jobs and run.next_job(self.stage.ordered):
             self._drain(slide, run)
         if not run.jobs:
@@ -227,7 +226,7 @@ class Runner:
         try:
             await self._handle_control(event, pad, run)
         except Exception as error:
-            self.failures.judge_event(error, event.slide)
+            self.failures.judge_event(error, event)
         finally:
             run.gated = run.has_control_after(event)
             self._hold_back(event.slide, run)
@@ -245,85 +244,59 @@ class Runner:
             await self.outlet.send_all(slide, returned)
         elif isinstance(event, Eos):
             run.ended.add(pad)
-            if run.ended >= set(self.inbound):
+            if run.ended >= self.pipeline.slides.inputs(slide, self.stage.name):
                 await self._end(slide, run)
 
     async def _negotiate(self, event: CapsEvent, pad: str, run: SlideRun) -> None:
-        template = self.stage.sinks.get(pad) or next(p for n, p in self.stage.sinks.items() if "%u" in n)
-        conflict = template.caps.conflict(event.caps)
+        template = self.stage.sinks.get(pad) or template_of(pad, self.stage.sinks)
+        conflict = template and template.caps.conflict(event.caps)
         if conflict:
             raise NegotiationError(f"{self.stage.name}.{pad} cannot take {event.caps!r}: field {conflict!r} differs")
         caps = await self.executor.call("negotiate", event.slide, pad, event.caps, deadline=self.stage.deadline)
         run.negotiated.add(pad)
-        if caps is not None and self.stage.sources:
+        if caps is not None and self.stage.sources and not run.over:
             self.outlet.send_caps(event.slide, caps)
 
     async def _end(self, slide: str, run: SlideRun) -> None:
         returned = await self.executor.call("finish", slide, deadline=self.stage.deadline)
         await self.outlet.send_all(slide, returned)
+        if run.over:  # failed or cancelled meanwhile: the state is for those hooks
+            return
         await self.executor.release(slide)
         self.outlet.forward(Eos(slide))
         self.slides.pop(slide, None)
         self._blocked.discard(slide)
         self.pipeline.note_end(slide, self)
 
-    def _spawn(self, work: Any) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Work beside the loop that takes events, until the stage is stopped."""
+        task = asyncio.get_running_loop().create_task(work, name=self.stage.name)
         self._tasks.add(task)
         task.add_done_callback(self._reap)
         return task
 
     def _reap(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            self.pipeline.fail(StageError(self.stage.name, None, (), error))
+        self.pipeline.note_task(task)
 
-    async def abandon(
-        self, slide: str, hook: str, args: tuple[Any, ...], last: list[tuple[str, Any]]
-    ) -> list[tuple[str, Any]]:
-        """Take leave of a failed or cancelled slide.
+    def flush(self, slide: str) -> None:
+        """Turn what is queued of a slide into gaps, at once."""
+        for link in self.inbound.values():
+            link.flush(slide)
 
-        Args:
-            hook: ``failed`` or ``cancelled``, with its ``args``.
-            last: (pad, item) that stages before this one emitted in taking leave.
-
-        Returns:
-            (source pad, item) that this one emits.
-        """
+    def forget(self, slide: str) -> SlideRun | None:
+        """Let go of all that is queued and collected of a failed or cancelled slide, at once."""
         run = self.slides.pop(slide, None)
-        self._blocked.discard(slide)
         for link in self.inbound.values():
             link.purge(slide)
-        if run is None:
-            return []
-        if run.emitting:
-            run.emitting.cancel()
-        await run.settle()
-        outputs: list[Any] = []
-        leave = [(hook, args)] if getattr(type(self.stage), hook) is not getattr(Stage, hook) else []
-        for operation, given in [*(("process", (item, pad)) for pad, item in last), *leave]:
-            returned = await self.executor.call(operation, slide, *given, deadline=self.stage.deadline)
-            outputs += returned.items
-            while returned.rest is not None:
-                outputs += await self.executor.pull(returned)
-        await self.executor.release(slide)
+        if run is not None:
+            run.abandon()
+        self._blocked.discard(slide)
         self.wake()
-        only = next(iter(self.outlet.links), "")
-        pairs = [output if len(self.stage.sources) > 1 else (only, output) for output in outputs]
-        return [(pad, item) for pad, item in pairs if not isinstance(item, Gap | Caps)]
+        return run
 
     async def stop(self) -> None:
         """Cancel everything under way."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _executor(stage: Stage) -> Executor:
-    placement = stage.runs_on
-    workers = int(getattr(stage, "workers", 0) or placement.workers)
-    if placement.kind == "loop":
-        return LoopExecutor(stage)
-    if placement.kind == "thread":
-        return ThreadExecutor(stage, workers)
-    return ProcessExecutor(stage, workers)

@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 
-from hema_stream.flow.events import Buffer, Event
+from hema_stream.flow.events import Buffer, CapsEvent, Event
 from hema_stream.flow.invoke import Outputs
 
 
@@ -30,6 +31,8 @@ class SlideRun:
         jobs: not yet left, oldest first; emitting: the task that lets them leave.
         gated: whether a control event waits for its turn, before which nothing more is taken.
         moved: set whenever a job has left; quiet: set while no call is in flight.
+        closing: all its inputs have ended, and a batcher still holds rows of it.
+        over: the slide was failed or cancelled; its jobs leave no more.
     """
 
     started: bool = False
@@ -41,19 +44,35 @@ class SlideRun:
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     in_flight: int = 0
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
+    closing: bool = False
+    over: bool = False
 
     def begin(self, job: Job) -> None:
         """Enter a job whose call is about to be made."""
         self.jobs.append(job)
-        self.in_flight += 1
-        self.quiet.clear()
+        self.call_begins()
 
     def finish(self, job: Job, outputs: Outputs) -> None:
         """Note what a job's call gave."""
         job.outputs, job.done = outputs, True
+        self.call_ends()
+
+    def call_begins(self) -> None:
+        """Note a call in flight."""
+        self.in_flight += 1
+        self.quiet.clear()
+
+    def call_ends(self) -> None:
+        """Note the end of one."""
         self.in_flight -= 1
         if not self.in_flight:
             self.quiet.set()
+
+    def abandon(self) -> None:
+        """Let no job leave any more, and nobody wait for one; calls in flight are disowned."""
+        self.over, self.gated = True, False
+        self.jobs.clear()
+        self.moved.set()
 
     def next_job(self, ordered: bool) -> Job | None:
         """Choose the job that may leave: the first, or any finished one before a control event if order is free."""
@@ -73,7 +92,14 @@ class SlideRun:
         """Whether a control event other than this one still waits for its turn."""
         return any(not isinstance(job.event, Buffer) and job.event is not event for job in self.jobs)
 
+    def has_caps_before(self, job: Job) -> bool:
+        """Whether caps that came before a job are still to be negotiated."""
+        before = takewhile(lambda other: other is not job, self.jobs)
+        return any(isinstance(other.event, CapsEvent) for other in before)
+
     async def settle(self, patience: float = 0.3) -> None:
         """Wait a little for calls in flight; what takes longer is disowned."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.quiet.wait(), patience if self.in_flight else 0.001)
+        if self.in_flight:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self.quiet.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -23,6 +23,11 @@ class Pad:
 
     caps: Caps
     request: bool = False
+
+
+def template_of(pad: str, pads: Mapping[str, Pad]) -> Pad | None:
+    """Find the template that a request pad such as ``sink_3`` was made of."""
+    return next((t for name, t in pads.items() if "%u" in name and pad.startswith(name.partition("%u")[0])), None)
 
 
 class Stage:
@@ -73,9 +78,12 @@ class Stage:
     def negotiate_pad(self, pad: str, caps: Caps, state: Any) -> tuple[Caps | None, Any]:
         """As ``negotiate``, a call a sink pad.
 
-        ``state`` is None the first time; the caps returned may be None for nothing to send.
+        ``state`` is None the first time; the caps returned may be None for nothing to send. With one sink pad, caps
+        that come later in the stream are negotiated anew, and the state returned replaces the one before; several
+        pads bring the same caps, of which the first are taken, unless this is overridden.
         """
-        return self.negotiate(caps) if state is None else (None, state)
+        only = len(self.sinks) == 1 and pad in self.sinks
+        return self.negotiate(caps) if state is None or only else (None, state)
 
     def process(self, item: Any, state: Any, pad: str = "sink") -> Any:
         """Work on one item."""

@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from hema_stream.flow.caps import Caps
 from hema_stream.flow.errors import NegotiationError, PipelineError
 from hema_stream.flow.link import Leaky
-from hema_stream.flow.stage import Pad, Stage
+from hema_stream.flow.stage import Pad, Stage, template_of
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,15 @@ class Topology:
             graph[link.sink].add(link.source)
         return list(TopologicalSorter(graph).static_order())
 
+    def below(self, name: str) -> frozenset[str]:
+        """A stage with all that can be reached from it: where a source's slides pass."""
+        return frozenset(other for other, above in self._ancestors.items() if name in above) | {name}
+
+    def inputs(self, source: str, stage: str) -> frozenset[str]:
+        """List the sink pads of a stage by which the slides of a source come."""
+        passed = self.below(source)
+        return frozenset(link.sink_pad for link in self.links if link.sink == stage and link.source in passed)
+
     def above(self, name: str) -> frozenset[str]:
         """Every stage from which this one can be reached."""
         return self._ancestors[name]
@@ -118,9 +127,7 @@ class Topology:
         raise PipelineError(f"{name} has no free pad among its {side}")
 
     def _named(self, stage: str, pad: str, templates: dict[str, Pad], side: str) -> Pad:
-        template = templates.get(pad) or next(
-            (t for n, t in templates.items() if "%u" in n and pad.startswith(n.partition("%u")[0])), None
-        )
+        template = templates.get(pad) or template_of(pad, templates)
         if template is None:
             raise PipelineError(f"{stage} has no pad {pad!r} among its {side}; there are {', '.join(templates)}")
         if self._is_linked(stage, pad, side):

@@ -69,8 +69,11 @@ def identify_report(pipeline: Pipeline, name: str, profile: str, settings: Seque
 
 
 def configuration_identity(name: str, profile: str, settings: Sequence[str]) -> str:
-    """SHA-256 over everything that can change a figure: pipeline, profile, settings, taxonomies, panels, limits."""
-    parts: dict[str, Any] = {"pipeline": launch_text(name), "settings": sorted(settings), "profile": profile}
+    """SHA-256 over everything that can change a figure: pipeline, properties, taxonomies, panels, limits.
+
+    Properties are what the profile and the settings come to: a profile of one's own counts by what is in it.
+    """
+    parts: dict[str, Any] = {"pipeline": launch_text(name), "properties": load_properties(profile, settings)}
     for path in sorted(config_root().rglob("*.yaml")):
         parts[str(path.relative_to(config_root()))] = path.read_text(encoding="utf-8")
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

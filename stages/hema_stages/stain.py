@@ -21,7 +21,8 @@ class Stain(Transform[Tile, Tile]):
     """Map a tile's colours onto the reference stain with the slide's frozen fit (``calibrate.method``).
 
     Pixels (H, W, 3) uint8 RGB in and out; optical density in float32. A stain out of range is flagged by calibrate
-    and its colours are left alone.
+    and its colours are left alone. Only the pixels in which cells are found are mapped: classifiers see a cell's own
+    colours, as they do in training (docs/decisions/0002-crops-own-colours.md).
     """
 
     accepts = Caps("image/tile")
@@ -51,10 +52,7 @@ class Stain(Transform[Tile, Tile]):
 
     def process(self, tile: Tile, apply: Apply | None) -> Tile:  # type: ignore[override]
         """Map one tile; without a mapping it passes as it is."""
-        if apply is None:
-            return tile
-        pixels = apply(tile.pixels)
-        return tile.with_pixels(pixels, pixels if tile.fine is tile.pixels else apply(tile.fine))
+        return tile if apply is None else tile.with_pixels(apply(tile.pixels))
 
 
 def reinhard(fit: ReinhardFit) -> Apply:

@@ -61,8 +61,51 @@ def test_models_shows_cards_with_licences() -> None:
     for name in ("yolo11n-seg", "rbc", "wbc"):
         assert f"{name}:" in shown
     assert "AGPL-3.0" in shown
+    for name in ("rbc", "wbc"):
+        [line] = [line for line in shown.splitlines() if line.startswith(f"{name}: ")]
+        assert "research use" in line
     card = json.loads(run("models", "wbc").stdout)
     assert len(card["classes"]) == 12
+
+
+def test_evaluate_says_what_each_of_its_commands_does() -> None:
+    shown = run("evaluate", "--help").stdout
+    for name, said in (("detect", "COCO"), ("classify", "One cell a picture"), ("points", "centres")):
+        assert any(line.split()[0] == name and said in line for line in shown.splitlines() if line.strip())
+
+
+@pytest.mark.parametrize("args", [("nosuch",), ("analyze",), ("analyze", "x.png", "-o", "y", "--mpp", "0"), ("train",)])
+def test_usage_errors(args: tuple[str, ...]) -> None:
+    done = run(*args)
+    assert done.returncode == 2
+    assert "Usage: hema-stream" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        ("KeyboardInterrupt()", 130, "interrupted"),
+        ("RuntimeError('odd')", 4, "error: RuntimeError: odd (a defect of hema-stream"),
+        ("ModelError('gone', place='w', remedy='train')", 4, "error: w: gone [model] (train)"),
+        ("ConfigError('wrong', place='p.yaml')", 2, "error: p.yaml: wrong [config]"),
+    ],
+)
+def test_whatever_goes_wrong_has_a_line_and_a_code(raised: str, code: int, said: str) -> None:
+    """The codes are those of analyze, for every command."""
+    program = (
+        "import sys\n"
+        "from hema_stream import cli\n"
+        "from hema_stream.core.errors import ConfigError, ModelError\n"
+        "def fail(*args):\n"
+        f"    raise {raised}\n"
+        "cli.LazyGroup.get_command = fail\n"
+        "sys.argv = ['hema-stream', 'doctor']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert done.stderr.splitlines()[-1].startswith(said)
 
 
 def test_doctor_finds_what_is_needed() -> None:

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
 
-from hema_stream.flow import Caps, Gap, Ledger, LedgerError, NegotiationError, PipelineError, Policy, loop
+from hema_stream.flow import (
+    Buffer,
+    Caps,
+    CapsEvent,
+    Eos,
+    Gap,
+    Ledger,
+    LedgerError,
+    NegotiationError,
+    Pad,
+    Pipeline,
+    PipelineError,
+    Policy,
+    Stage,
+    StreamStart,
+    cpu,
+    loop,
+    process,
+)
 from hema_stream.flow.batcher import MicroBatch
 from hema_stream.flow.builtin import Tee
-from hema_stream.flow.bus import ErrorMessage, SlideEnded, StateChanged, WarningMessage
+from hema_stream.flow.bus import Bus, ErrorMessage, Message, Progress, SlideEnded, StateChanged, WarningMessage
+from hema_stream.flow.events import Batch, GapEvent, Part
+from hema_stream.flow.link import Link
 from stages import (
     Double,
     Fail,
@@ -66,6 +87,51 @@ class TestStates:  # line 1
         assert closed == ["good"]
         assert pipeline.state == "null"
 
+    async def test_stages_go_up_from_the_sinks_and_down_from_the_sources(self, chain):
+        class Notes(PassLoop):
+            def start(self):
+                order.append(f"+{self.name}")
+
+            def stop(self):
+                order.append(f"-{self.name}")
+
+        order = []
+        pipeline = Pipeline()
+        for stage in (Gather(), Notes("last"), Notes("first"), Numbers()):
+            pipeline.add(stage)
+        for a, b in (("src", "first"), ("first", "last"), ("last", "end")):
+            pipeline.link(a, b)
+        await asyncio.wait_for(pipeline.run(), 10)
+        assert order == ["+last", "+first", "-first", "-last"]
+
+    async def test_paused_it_takes_nothing_and_loses_nothing(self, chain):
+        source, end = Numbers(slides={"a": 200}), Slow("slow", delay=0.002)
+        pipeline = chain(source, Pass("p"), end, max_items=4)
+        async with pipeline:
+            await asyncio.sleep(0.05)
+            pipeline.pause()
+            await asyncio.sleep(0.05)  # what was in hand is put down
+            before, queued = (len(source.given), len(end.order)), pipeline.leftovers()
+            await asyncio.sleep(0.1)
+            assert (len(source.given), len(end.order)) == before
+            assert before[0] < 200
+            assert pipeline.leftovers() == queued
+            assert all(link.statistics().depth for link in pipeline._links.values())
+            pipeline.play()
+            await asyncio.wait_for(pipeline.drain(), 20)
+        assert [i.number for _, i in end.order] == list(range(200))
+
+    async def test_a_stage_that_cannot_stop_keeps_no_other_from_it(self, chain, run):
+        class Sticks(PassLoop):
+            def stop(self):
+                raise OSError("still in use")
+
+        pipeline = chain(Numbers(), Sticks("sticks"), Gather())
+        await run(pipeline)
+        assert pipeline.state == "null"
+        texts = [m.text async for m in pipeline.bus if isinstance(m, WarningMessage)]
+        assert any("still in use" in text for text in texts)
+
 
 class TestCaps:  # line 2
     def test_an_empty_intersection_names_both_pads_and_the_field(self, chain):
@@ -101,9 +167,21 @@ class TestCaps:  # line 2
             def process(self, item, state, pad="sink"):
                 return [Caps("unit", size=2), item] if item.number == 2 else item
 
-        end = Gather()
-        await run(chain(Numbers(slides={"a": 4}), Switch("switch"), end))
+        class Scales(Pass):
+            def negotiate(self, caps):
+                return caps, caps.size
+
+            def process(self, item, state, pad="sink"):
+                return Unit(10 * item.number + state)
+
+            def close(self, state):
+                closed.append(state)
+
+        end, closed = Gather(), []
+        await run(chain(Numbers(slides={"a": 4}), Switch("switch"), Scales("scales"), end))
         assert [c.size for c in end.caps] == [8, 2]
+        assert [i.number for _, i in end.order] == [8, 18, 22, 32]
+        assert closed == [8, 2]
 
 
 class TestLinks:  # line 3
@@ -141,8 +219,6 @@ class TestLeaky:  # line 4
             produces = Caps("unit", droppable=True)
 
         end = Slow("slow", delay=0.005)
-        from hema_stream.flow import Pipeline
-
         pipeline = Pipeline()
         for stage in (Numbers(slides={"a": 100}), Droppable("d"), end):
             pipeline.add(stage)
@@ -158,6 +234,35 @@ class TestLeaky:  # line 4
             assert together == list(range(100))
         assert pipeline.statistics()["links"]["d.src -> slow.sink_0"].dropped == len(lost)
 
+    @pytest.mark.parametrize("leaky", ["upstream", "downstream"])
+    def test_a_full_link_drops_one_item_for_one_whosever_it_is(self, leaky):
+        link = Link("a -> b", 3, 100, lambda: None, leaky)
+        for number in range(3):
+            link.offer(Buffer("a", Unit(number)))
+        link.offer(Buffer("b", Unit(9)))
+        figures, events = link.statistics(), [link.pop() for _ in range(len(link))]
+        gaps = [event.gap.units for event in events if isinstance(event, GapEvent)]
+        assert (figures.depth, figures.dropped) == (3, 1)
+        assert gaps == [(9,)] if leaky == "upstream" else [(0,)]
+
+    def test_dropping_goes_on_until_the_bytes_fit(self):
+        link = Link("a -> b", 10, 100, lambda: None, "downstream")
+        for number in range(4):
+            link.offer(Buffer("a", Unit(number, 25)))
+        link.offer(Buffer("a", Unit(4, 60)))
+        assert link.statistics().depth_bytes == 85
+        assert link.statistics().dropped == 3
+
+    def test_batches_of_several_slides_may_not_leak(self):
+        class Loose(Gather):
+            sinks = {"sink": Pad(Caps("ANY", droppable=True))}
+
+        pipeline = Pipeline()
+        pipeline.add(MicroBatch("batch"))
+        pipeline.add(Loose("loose"))
+        with pytest.raises(PipelineError, match="may not leak"):
+            pipeline.link("batch", "loose", leaky="upstream")
+
 
 class TestControlLane:  # line 5
     async def test_events_keep_their_place_and_need_no_room(self, chain, run):
@@ -168,6 +273,57 @@ class TestControlLane:  # line 5
         end = Slow("slow", delay=0.001)
         await run(chain(Numbers(slides={"a": 20}), Marks("marks"), end, max_items=1))
         assert [i.number if kind == "item" else i.units[0] for kind, i in end.order] == list(range(20))
+
+    def test_events_enter_a_full_link_and_leave_it_in_their_place(self):
+        link = Link("a -> b", 1, 100, lambda: None)
+        events = [StreamStart("a"), CapsEvent("a", Caps("unit")), Buffer("a", Unit(0)), GapEvent("a", Gap((1,), "x"))]
+        for event in [*events, Eos("a")]:
+            assert link.offer(event)
+        assert not link.offer(Buffer("a", Unit(2)))
+        assert [link.pop() for _ in range(5)] == [*events, Eos("a")]
+
+    async def test_flush_overtakes_and_leaves_gaps_in_their_places(self):
+        source, end = Numbers(slides={"a": 9, "b": 9}), Gather()
+        source.interleave, source.hold = True, asyncio.Event()
+        label = Label()
+        pipeline = diamond(source, label, end, max_batch=1000, max_delay=60.0, limit=64)
+        async with pipeline:
+            await asyncio.sleep(0.2)
+            pipeline.flush("a")  # its rows are in the batcher
+            source.hold.set()
+            await asyncio.wait_for(pipeline.drain(), 10)
+        assert {outcome.status for outcome in pipeline.outcomes.values()} == {"done"}
+        rows = sorted((n, k) for n in range(9) for k in range(n % 4 + 1))
+        lost = sorted(unit for kind, gap in end.order if kind == "gap" for unit in gap.units)
+        assert lost == sorted(key for item in end.order if isinstance(item[1], Rows) for key in item[1].keys) == rows
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_a_flushed_link_holds_gaps_alone(self, shared):
+        link = Link("a -> b", 9, 1000, lambda: None, shared=shared)
+        if shared:
+            link.offer(Batch("", [Part("a", Rows([(0, 0)])), Part("b", Rows([(1, 0)]))]))
+            link.offer(Batch("", [Part("a", Rows([(2, 0)]))]))
+        else:
+            for slide, number in (("a", 0), ("b", 1), ("a", 2)):
+                link.offer(Buffer(slide, Rows([(number, 0)])))
+        link.offer(Eos("a"))
+        link.flush("a")
+        events = [link.pop() for _ in range(len(link))]
+        mine = [
+            event.gap.units[0][0] if isinstance(event, GapEvent) else event for event in events if event.slide == "a"
+        ]
+        assert mine == [0, 2, Eos("a")]
+        assert link.statistics().depth == link.statistics().depth_bytes == 0
+        assert link.statistics().dropped == 2
+
+    async def test_cancel_overtakes_what_is_queued_and_what_waits_to_enter(self):
+        link = Link("a -> b", 1, 100, lambda: None)
+        link.offer(Buffer("a", Unit(0)))
+        waiting = asyncio.create_task(link.put(Buffer("a", Unit(1))))
+        await asyncio.sleep(0)
+        link.purge("a")
+        await asyncio.wait_for(waiting, 5)
+        assert len(link) == link.statistics().depth == 0
 
 
 class TestOrder:  # line 6
@@ -213,6 +369,21 @@ class TestLedger:  # line 7
         ledger.check()
         assert sum(ledger.counts().values()) == 3
 
+    async def test_a_slide_whose_sums_are_wrong_fails_and_the_next_does_not(self, chain, run):
+        class Keeps(Pass):
+            def negotiate(self, caps):
+                return caps, Ledger(range(4))
+
+            def process(self, item, state, pad="sink"):
+                state.end(item.number, "analysed")
+
+            def finish(self, state):
+                state.check()
+
+        outcomes = await run(chain(Numbers(slides={"short": 3, "whole": 4}), Keeps("keeps"), Gather()))
+        assert {k: o.status for k, o in outcomes.items()} == {"short": "failed", "whole": "done"}
+        assert isinstance(outcomes["short"].error.cause, LedgerError)
+
 
 class TestFairness:  # line 8
     async def test_priority_goes_first(self, chain, run):
@@ -227,50 +398,54 @@ class TestFairness:  # line 8
         last_high = max(i for i, s in enumerate(seen) if s == "high")
         assert sum(s == "low" for s in seen[:last_high]) < 15
 
-    async def test_a_slow_slide_delays_no_other(self, chain):
-        class SlowOnA(Gather):
-            async def nothing(self):
-                return None
+    async def test_a_slow_slide_delays_no_other_by_more_than_its_share(self):
+        class Late(Stage):
+            sinks = {"sink_%u": Pad(Caps("unit"), request=True)}
+            sources = {"src": Pad(Caps("unit"))}
+            runs_on = cpu(2)
 
-        class Stuck(Pass):
-            def negotiate(self, caps):
-                return caps, caps.get("slide")
-
-        class Sizes(Numbers):
-            async def stream(self):
-                async for event in super().stream():
-                    if hasattr(event, "caps"):
-                        event.caps = event.caps.with_(slide=event.slide)
-                    yield event
-
-        class Late(Stuck):
             def process(self, item, state, pad="sink"):
-                time.sleep(0.05 if state == "a" else 0.0)
+                time.sleep(0.02 if item.number >= 1000 else 0.0)
                 return item
 
-        source = Sizes(slides={"a": 100, "b": 100})
-        source.interleave = True
-        pipeline = chain(source, Late("late", workers=2), Gather(), max_items=8)
-        began = time.monotonic()
-        ended = {}
+        class Slowly(Numbers):
+            async def stream(self):
+                async for event in super().stream():
+                    yield Buffer(event.slide, Unit(1000)) if isinstance(event, Buffer) else event
 
-        async def read():
-            async for message in pipeline.bus:
-                if isinstance(message, SlideEnded):
-                    ended[message.slide] = time.monotonic() - began
+        pipeline, end = Pipeline(), Gather()
+        for stage in (Slowly("slow", slides={"slow": 60}), Numbers("quick", slides={"quick": 15}), Late("late"), end):
+            pipeline.add(stage)
+        for a, b in (("slow", "late"), ("quick", "late"), ("late", "end")):
+            pipeline.link(a, b, max_items=8)
+        await asyncio.wait_for(pipeline.run(), 30)
+        numbers = [i.number for _, i in end.order]
+        last_quick = max(place for place, number in enumerate(numbers) if number < 1000)
+        assert sum(number >= 1000 for number in numbers[:last_quick]) < 35  # a turn each, and what was in hand
 
-        async with pipeline:
-            reading = asyncio.create_task(read())
-            await asyncio.wait_for(pipeline.drain(), 30)
-            pipeline.bus.close()
-            await reading
-        assert ended.keys() == {"a", "b"}
+    def test_a_slide_that_fills_a_link_leaves_the_next_its_share(self):
+        link = Link("a -> b", 8, 1000, lambda: None)
+        while link.offer(Buffer("a", Unit(0))):
+            pass
+        link.pop()
+        assert link.offer(Buffer("b", Unit(0)))
+        for _ in range(3):
+            link.pop()
+            link.offer(Buffer("a", Unit(0)))
+            assert link.offer(Buffer("b", Unit(0)))
+        while event := link.pop():
+            assert isinstance(event, Buffer)
+        assert link.statistics().depth == 0
+
+    def test_lanes_of_one_priority_are_popped_in_turn(self):
+        link = Link("a -> b", 8, 1000, lambda: None)
+        for slide in "aaabbb":
+            link.offer(Buffer(slide, Unit(0)))
+        assert [link.pop().slide for _ in range(6)] == list("ababab")
 
 
 class TestEos:  # line 9
     async def test_a_join_waits_for_all_inputs_and_drain_leaves_nothing(self, run):
-        from hema_stream.flow import Pipeline
-
         pipeline, end = Pipeline(), Gather()
         for stage in (Numbers(slides={"a": 20}), Tee(name="tee"), Pass("quick"), Pass("late", delay=0.01), end):
             pipeline.add(stage)
@@ -285,6 +460,87 @@ class TestEos:  # line 9
 
 
 class TestCancel:  # line 10
+    async def test_a_call_in_flight_is_disowned_and_its_slide_is_nowhere_at_once(self, chain):
+        class Stuck(Pass):
+            def process(self, item, state, pad="sink"):
+                calls.append(item.number)
+                go_on.wait(20)
+                return item
+
+            def finish(self, state):
+                calls.append("finish")
+
+            def close(self, state):
+                calls.append("close")
+
+            def negotiate(self, caps):
+                return caps, "state"
+
+        go_on, calls, end = threading.Event(), [], Gather()
+        source = Numbers(slides={"a": 1})  # its end waits behind the call
+        pipeline = chain(source, Stuck("stuck"), end, max_items=2)
+        async with pipeline:
+            await asyncio.sleep(0.2)
+            began = time.monotonic()
+            cancelling = asyncio.create_task(pipeline.cancel("a"))
+            await asyncio.sleep(0.1)
+            assert sum(len(link) for link in pipeline._links.values()) == 0
+            await asyncio.wait_for(cancelling, 5)
+            assert time.monotonic() - began < 1.0
+            assert pipeline.outcomes["a"].status == "cancelled"
+            assert calls == [0]
+            go_on.set()
+            await asyncio.sleep(0.2)
+            assert calls == [0, "close"]  # freed after the call that was disowned; no hook of a slide that is over
+            assert pipeline.runners["stuck"].executor._invoker.states == {}
+            assert pipeline.leftovers() == 0
+        assert end.order == []
+
+    async def test_a_batch_that_waits_for_room_loses_the_slides_rows(self, run):
+        label, go_on = Label(), threading.Event()
+        label.process_batch = lambda items, states: (go_on.wait(20), label.sizes.append(len(items)), list(items))[2]
+        source = Numbers(slides={"a": 40, "b": 40})
+        source.interleave = True
+        pipeline = diamond(source, label, Gather(), max_batch=8, max_delay=0.01, limit=1)
+        async with pipeline:
+            await asyncio.sleep(0.3)
+            runner = pipeline.runners["batch"]
+            assert any(part.slide == "a" for event in runner._outgoing for part in event.parts)
+            cancelling = asyncio.create_task(pipeline.cancel("a"))
+            await asyncio.sleep(0.1)
+            assert not any(part.slide == "a" for event in runner._outgoing for part in event.parts)
+            go_on.set()
+            await cancelling
+            await asyncio.wait_for(pipeline.drain(), 20)
+        assert pipeline.outcomes["b"].status == "done"
+
+    async def test_stop_ends_every_slide_that_is_open(self, chain):
+        source, end = Numbers(slides={"a": 5}), Gather()
+        source.hold = asyncio.Event()
+        pipeline = chain(source, Pass("p"), end)
+        await pipeline.start()
+        await asyncio.sleep(0.1)
+        await pipeline.stop()
+        assert pipeline.outcomes["a"].status == "cancelled"
+        assert end.events == ["cancelled", "close"]
+        assert [m.slide async for m in pipeline.bus if isinstance(m, SlideEnded)] == ["a"]
+
+    async def test_stop_gives_a_call_in_flight_its_grace(self, chain):
+        class Writes(Pass):
+            def process(self, item, state, pad="sink"):
+                time.sleep(0.5)
+                written.append(item.number)
+
+            def stop(self):
+                written.append("stop")
+
+        written, source = [], Numbers(slides={"a": 1})
+        pipeline = chain(source, Writes("w"), Gather())
+        await pipeline.start()
+        await asyncio.sleep(0.1)
+        await pipeline.stop(grace=5.0)
+        assert written == [0, "stop"]
+
     async def test_one_slide_goes_and_the_others_do_not_notice(self, chain):
         source = Numbers(slides={"a": 400, "b": 40})
         source.interleave = True
@@ -401,6 +657,9 @@ class TestErrors:  # line 11
             await run(chain(source, Ones("ones"), stage, Gather()), 60)
 
 
+hold = time.sleep  # what no source should do
+
+
 class TestWatchdog:  # line 12
     async def test_a_thread_past_its_deadline_is_disowned(self, chain, run):
         end = Gather()
@@ -433,11 +692,36 @@ class TestWatchdog:  # line 12
         assert held
         assert "holder" in held[0].stage
 
+    async def test_a_source_that_holds_the_loop_is_named_too(self, chain):
+        class Holds(Numbers):
+            async def stream(self):
+                async for event in super().stream():
+                    if isinstance(event, Buffer):
+                        hold(0.3)
+                    yield event
+
+        seen = await messages_of(chain(Holds("holder", slides={"a": 2}), Gather()))
+        assert "holder" in {m.stage for m in seen if isinstance(m, WarningMessage) and "loop was held" in m.text}
+
 
 class TestBus:  # line 13
-    async def test_endings_are_kept_and_progress_coalesces(self):
-        from hema_stream.flow.bus import Bus, Progress
+    async def test_progress_comes_before_the_ending_that_was_posted_after_it(self):
+        bus = Bus()
+        for message in (Progress("a", "s", 1), StateChanged("", "x"), Progress("a", "s", 2), SlideEnded("a")):
+            bus.post(message)
+        bus.close()
+        assert [type(m).__name__ for m in [m async for m in bus]] == ["StateChanged", "Progress", "SlideEnded"]
 
+    async def test_messages_of_others_are_bounded_as_well(self):
+        class Own(Message):
+            pass
+
+        bus = Bus(limit=3)
+        for _ in range(9):
+            bus.post(Own())
+        assert (bus.pending(), bus.overflowed) == (3, 6)
+
+    async def test_endings_are_kept_and_progress_coalesces(self):
         bus = Bus(limit=10)
         bus.attach(asyncio.get_running_loop())
         for number in range(1000):
@@ -455,8 +739,6 @@ class TestBus:  # line 13
 
 def diamond(source, label, end, **props):
     """Numbers straight to the join; rows through a batcher to it."""
-    from hema_stream.flow import Pipeline
-
     limit = props.pop("limit", 8)
     pipeline = Pipeline()
     for stage in (source, Split("split"), MicroBatch("batch", **props), label, end):
@@ -498,6 +780,16 @@ class TestMicroBatcher:  # line 14
             await asyncio.sleep(0.6)
             assert sum(label.sizes) == 1 + 2 + 3
 
+    async def test_leaves_while_the_source_waits_and_nothing_is_on_its_way(self):
+        source, label = Numbers(slides={"a": 3}), Label()
+        source.hold, source.waiting = asyncio.Event(), True
+        pipeline = diamond(source, label, Gather(), max_batch=1000, max_delay=60.0)
+        async with pipeline:
+            async with asyncio.timeout(10):
+                while sum(label.sizes) < 1 + 2 + 3:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert "a" not in pipeline.outcomes
+
     async def test_leaves_at_once_when_nothing_is_on_its_way(self, run):
         began = time.monotonic()
         await run(diamond(Numbers(slides={"a": 3}), Label(), Gather(), max_batch=1000, max_delay=60.0), 10)
@@ -536,8 +828,6 @@ class TestMicroBatcher:  # line 14
 
 class TestFanOut:  # line 15
     async def test_a_tee_hands_out_references(self, run):
-        from hema_stream.flow import Pipeline
-
         pipeline, one, two = Pipeline(), Gather("one"), Gather("two")
         for stage in (Numbers(slides={"a": 3}), Tee(name="tee"), one, two):
             pipeline.add(stage)
@@ -548,8 +838,6 @@ class TestFanOut:  # line 15
         assert all(a is b for (_, a), (_, b) in zip(one.order, two.order, strict=True))
 
     async def test_a_request_pad_that_nobody_asked_for_takes_nothing(self, run):
-        from hema_stream.flow import Pipeline
-
         pipeline, end = Pipeline(), Gather()
         for stage in (Numbers(slides={"a": 5}), Split("split"), end):
             pipeline.add(stage)
@@ -609,7 +897,7 @@ class TestMemory:  # line 18
 
         def watch(stage, pad, event):
             nonlocal most
-            most = max(most, len(pipeline._open))
+            most = max(most, len(pipeline.slides.open))
 
         pipeline.traces.append(watch)
         await asyncio.wait_for(pipeline.run(), 20)
@@ -617,10 +905,33 @@ class TestMemory:  # line 18
         assert len(pipeline.outcomes) == 5
 
 
+class TestDeterminism:  # line 17
+    async def test_what_a_slide_gives_depends_neither_on_workers_nor_on_batches(self, run):
+        seen = []
+        for workers, max_batch, delay in ((1, 4, 0.0), (3, 16, 0.05), (2, 64, 5.0)):
+            source, label, end = Numbers(slides={"a": 30, "b": 30}), Label(), ByPad()
+            source.interleave, label.workers = True, workers
+            await run(diamond(source, label, end, max_batch=max_batch, max_delay=delay))
+            seen.append(end.rows)
+        assert seen[0] == seen[1] == seen[2]
+        assert len(seen[0]["sink_1"]) == 2 * sum(n % 4 + 1 for n in range(30))
+
+
+class ByPad(Gather):
+    """Keeps rows by pad and sorted as reports are: by key, never by arrival."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = {}
+
+    def process(self, item, state, pad="sink_0"):
+        keys = item.keys if isinstance(item, Rows) else [(item.number,)]
+        self.rows[pad] = sorted([*self.rows.get(pad, []), *keys])
+        super().process(item, state, pad)
+
+
 class TestPlacement:  # line 20
     async def test_the_same_stage_runs_on_loop_thread_and_process(self, chain, run):
-        from hema_stream.flow import cpu, process
-
         for placement in (loop(), cpu(2), process(2)):
             stage, end = Double("double"), Gather()
             stage.runs_on = placement

@@ -8,10 +8,11 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hema_stream.flow import Pipeline
+from hema_stream.flow import Gap, Pipeline
 from hema_stream.flow.batcher import Collector, MicroBatch
 from hema_stream.flow.builtin import Tee
-from hema_stream.flow.events import Batch, Buffer, Eos, StreamStart
+from hema_stream.flow.events import Batch, Buffer, Eos, GapEvent, StreamStart
+from hema_stream.flow.link import Link
 from stages import Fail, Gather, Label, Numbers, Pass, PassLoop, Rows, Unit
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -142,3 +143,66 @@ def test_the_collector_passes_control_events_that_wait_for_nothing():
     start = StreamStart("a")
     assert collector.add(start, 0.0) == [start]
     assert collector.wait(0.0) is None
+
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("offer"), st.sampled_from("abc"), st.integers(1, 40)),
+    st.tuples(st.just("gap"), st.sampled_from("abc"), st.just(0)),
+    st.tuples(st.just("pop"), st.just(""), st.just(0)),
+    st.tuples(st.just("purge"), st.sampled_from("abc"), st.just(0)),
+    st.tuples(st.just("flush"), st.sampled_from("abc"), st.just(0)),
+)
+
+
+@given(
+    actions=st.lists(ACTIONS, max_size=60),
+    items=st.integers(1, 5),
+    size=st.integers(1, 60),
+    leaky=st.sampled_from(["no", "upstream", "downstream"]),
+)
+def test_a_link_keeps_its_bounds_its_order_and_its_accounts(actions, items, size, leaky):
+    link, expected = Link("x -> y", items, size, lambda: None, leaky), {slide: [] for slide in "abc"}
+    for number, (action, slide, nbytes) in enumerate(actions):
+        if action == "offer" and link.offer(Buffer(slide, Unit(number, nbytes))):
+            expected[slide].append(number)
+        elif action == "gap":
+            link.offer(GapEvent(slide, Gap((number,), "odd")))
+            expected[slide].append(number)
+        elif action == "pop" and (event := link.pop()):
+            assert number_of(event) == expected[event.slide].pop(0)
+        elif action == "purge":
+            link.purge(slide)
+            expected[slide].clear()
+        elif action == "flush":
+            link.flush(slide)
+        figures = link.statistics()
+        assert figures.depth <= items
+        assert figures.depth_bytes <= size or figures.depth == 1
+        assert len(link) == sum(map(len, expected.values()))
+    while event := link.pop():
+        assert number_of(event) == expected[event.slide].pop(0)
+    assert not any(expected.values())
+    assert (link.statistics().depth, link.statistics().depth_bytes) == (0, 0)
+
+
+def number_of(event):
+    return event.gap.units[0] if isinstance(event, GapEvent) else event.item.number
+
+
+@QUICK
+@given(fan=branches(), limit=st.integers(1, 3), moments=st.lists(st.floats(0, 0.01), max_size=4))
+def test_pausing_at_any_moment_loses_nothing(fan, limit, moments):
+    pipeline, end = build(fan, limit, {"a": 12, "b": 5}, (99,))
+
+    async def go():
+        async with pipeline:
+            for moment in moments:
+                await asyncio.sleep(moment)
+                pipeline.pause()
+                await asyncio.sleep(0.002)
+                pipeline.play()
+            await pipeline.drain()
+
+    asyncio.run(asyncio.wait_for(go(), 20))
+    assert sorted(len(items) for items in end.items.values()) == sorted([12 * len(fan), 5 * len(fan)])
+    assert pipeline.leftovers() == 0

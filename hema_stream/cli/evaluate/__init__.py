@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import click
-
 from hema_stream.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "detect": "Found cells against boxes and masks: COCO in, COCO results out.",
+    "classify": "One cell a picture, cropped as the pipeline crops.",
+    "points": "Labelled cell centres within whole fields.",
+}
 
 command = LazyGroup(
     "evaluate",
     help="Score the product's own stages on labelled pictures.",
-    commands={name: f"hema_stream.cli.evaluate.{name}:command" for name in ("detect", "classify", "points")},
+    commands={name: f"hema_stream.cli.evaluate.{name}:command" for name in COMMANDS},
+    short=COMMANDS,
 )
-
-__all__ = ["click", "command"]

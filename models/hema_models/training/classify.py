@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hema_models.networks import classifier_network
+from hema_models.networks import classifier_network, mirrored
 from hema_models.training.augment import FINE, HARD, MILD, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, LabelledCrops, load_crops
 from hema_models.training.folds import PIECE, deal_balanced
@@ -27,9 +27,12 @@ class ClassifyRecipe:
 
     Attributes:
         passes: over the data; batch: crops a step.
+        views: mirror images over which the trained network answers, see ``ModelCard``.
         jitters: settings of which each crop draws one.
         mixup: parameter of the beta distribution by which two crops are blended (Zhang et al., ICLR 2018); 0 for none.
         balance: power of a class's frequency by which it is drawn more often (1 draws all classes alike).
+        frozen: the network's first modules, which keep their start weights where the architecture has them: edges
+            and colours are learnt from a million photographs better than from a few thousand cells, in half the time.
         folds, fold: the development fold held out, dealt by group; None trains on everything.
         exclude: sources left out.
         piece: fields of a block that stay on one side of a split.
@@ -38,10 +41,12 @@ class ClassifyRecipe:
     passes: float
     jitters: tuple[Jitter, ...]
     mixup: float = 0.0
-    batch: int = 64
-    learning_rate: float = 1.5e-3
+    views: Literal[1, 2, 4] = 1
+    batch: int = 32
+    learning_rate: float = 1e-3
     weight_decay: float = 0.02
     balance: float = 0.7
+    frozen: tuple[str, ...] = ("conv_stem", "bn1", "blocks.0", "blocks.1")
     folds: int = 5
     fold: int | None = None
     exclude: tuple[str, ...] = ()
@@ -49,7 +54,10 @@ class ClassifyRecipe:
     seed: int = 20_26
 
 
-RECIPES = {"wbc": ClassifyRecipe(15, (HARD, FINE, FINE)), "rbc": ClassifyRecipe(6, (MILD,))}
+RECIPES = {
+    "wbc": ClassifyRecipe(16, (HARD, FINE, FINE), mixup=0.2, views=4),
+    "rbc": ClassifyRecipe(5, (MILD,)),
+}
 
 
 def train_classifier(
@@ -65,8 +73,8 @@ def train_classifier(
     """Train and write the averaged weights to ``out`` (fp16 safetensors).
 
     Returns:
-        The held-out crops, their rows among all, and their logits (N, C) from the plain central crop; empty arrays
-        where no fold is held out.
+        The held-out crops, their rows among all, and their logits (N, C) from the central crop, unjittered; empty
+        arrays where no fold is held out.
     """
     import torch
 
@@ -81,8 +89,10 @@ def train_classifier(
     model = classifier_network(architecture, len(classes), drop_rate=0.2)
     if start:
         report(f"start weights: {load_state(model, start)} tensors taken from {start.name}")
+        _freeze(model, recipe.frozen)
     model = model.to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     average = torch.optim.swa_utils.AveragedModel(model, avg_fn=_moving_average, use_buffers=True)
     _half_but_depthwise(model)  # after the copy, which must keep its own kernels
     steps = math.ceil(recipe.passes * len(rows) / recipe.batch)
@@ -113,13 +123,23 @@ def train_classifier(
             report(f"step {step + 1} of {steps}: loss {running:.3f}")
     save_state(average.module, out)
     report(f"{len(rows)} crops {dict(Counter(crops.labels[rows].tolist()))}; weights in {out}")
-    return crops, held, predict(average.module, centre(crops.windows[held], side))
+    answering = mirrored(average.module, recipe.views)
+    return crops, held, predict(answering, centre(crops.windows[held], side))
 
 
 def partial_loss(logits: Any, allowed: Any) -> Any:
     """-log of the summed probability of the classes that a label leaves possible; (N, C) float and bool."""
     possible = logits.masked_fill(~allowed, float("-inf"))
     return (logits.logsumexp(1) - possible.logsumexp(1)).mean()
+
+
+def _freeze(model: Any, names: Sequence[str]) -> None:
+    """Hold modules at their weights and running statistics, those that the architecture has."""
+    from timm.utils.model import freeze
+
+    known = {name for name, _ in model.named_modules()}
+    if held := [name for name in names if name in known]:
+        freeze(model, held)
 
 
 def _half_but_depthwise(model: Any) -> None:
@@ -141,7 +161,7 @@ def _in_float32(forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return call
 
 
-def predict(model: Any, crops: NDArray[np.uint8], batch: int = 128) -> NDArray[np.float32]:
+def predict(model: Any, crops: NDArray[np.uint8], batch: int = 32) -> NDArray[np.float32]:
     """Logits (N, C) of crops (N, S, S, 3) uint8."""
     import torch
 

@@ -8,12 +8,15 @@ from typing import IO, Any
 import numpy as np
 import orjson
 
-from hema_stream.core.cells import CellTable
+from hema_stream.core.cells import CellTable, Kind
 from hema_stream.core.crops import Labels
 from hema_stream.core.delta import SlideDelta
 from hema_stream.core.errors import OutputError
+from hema_stream.core.taxonomy import load_taxonomy
 from hema_stream.flow import Caps, Policy, Sink, cpu, prop
 from hema_stream.flow.bus import Progress
+
+TYPES = {int(kind): kind.name.lower() for kind in Kind}
 
 
 class Deltas(Sink):
@@ -59,7 +62,7 @@ class Deltas(Sink):
 
 
 def line_of(delta: SlideDelta) -> dict[str, Any]:
-    """One delta as plain lists; columns, not a map a cell."""
+    """One delta as plain lists: columns, not a map a cell; types and classes by number and by name."""
     return {
         "slide": delta.slide,
         "seq": delta.seq,
@@ -74,6 +77,7 @@ def line_of(delta: SlideDelta) -> dict[str, Any]:
 def _cells(cells: CellTable) -> dict[str, Any]:
     return {
         "keys": cells.keys.tolist(),
+        "type": [TYPES[kind] for kind in cells.kind.tolist()],
         "kind": cells.kind.tolist(),
         "score": np.round(cells.score.astype(np.float64), 4).tolist(),
         "boxes": np.round(cells.boxes, 2).tolist(),
@@ -84,10 +88,12 @@ def _cells(cells: CellTable) -> dict[str, Any]:
 
 
 def _labels(labels: Labels) -> dict[str, Any]:
+    names = load_taxonomy(labels.stream).names
     return {
         "stream": labels.stream,
         "keys": labels.keys.tolist(),
         "best": labels.best.tolist(),
+        "classification": [names[best] for best in labels.best.tolist()],
         "confidence": np.round(labels.confidence.astype(np.float64), 4).tolist(),
         "unknown": labels.unknown.tolist(),
     }

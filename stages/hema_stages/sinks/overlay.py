@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from hema_stages.sinks.outlines import draw_outlines
 from hema_stages.sinks.palette import Style, legend, style_of
 from hema_stream.core.errors import InputError
 from hema_stream.core.result import TallyResult
+from hema_stream.core.slide import ScaleSource
 
 LONGEST, LEAST = 4096, 1600
 STRIP = 512
@@ -20,6 +22,8 @@ WHITE = np.full(3, 255, np.uint8)
 UNREADABLE = np.full(3, 200, np.uint8)
 ALERT = (190, 20, 20)
 SMALLEST_BLOCK = 64
+NOT_ANALYSED = {"cancelled": "Not analysed", "gap": "Lost", "rejected": "Out of focus"}
+"""How tiles with tissue may end without being analysed, as a person reads it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def draw_overlay(result: TallyResult, reader: Reader, longest: int = LONGEST) ->
     unread = sum(_paint(canvas, reader, layout, top) for top in range(0, layout.height, STRIP))
     microns = result.calibration.scale.mpp / layout.zoom
     draw_outlines(canvas[: layout.height, : layout.width], result.cells, style, layout.zoom, microns)
-    _scale_bar(canvas, layout, microns, measured=result.calibration.scale.source.measured)
+    _scale_bar(canvas, layout, microns, result.calibration.scale.source)
     _legend(canvas, layout, result, sections)
     return canvas, unread
 
@@ -108,13 +112,18 @@ def _read(canvas: NDArray[np.uint8], reader: Reader, layout: Layout, block: tupl
     return 0
 
 
-def _scale_bar(canvas: NDArray[np.uint8], layout: Layout, microns: float, *, measured: bool) -> None:
-    """Draw a bar of a round length, at most a sixth of the picture, on a white field in the lower left corner."""
+def _scale_bar(canvas: NDArray[np.uint8], layout: Layout, microns: float, source: ScaleSource) -> None:
+    """Draw a bar of a round length, at most a sixth of the picture, on a white field in the lower left corner.
+
+    Args:
+        microns: a canvas pixel.
+        source: where that comes from; told where it was not measured.
+    """
     import cv2
 
     lengths = [m * 10**e for e in range(-1, 6) for m in (1, 2, 5)]
     length = max((v for v in lengths if v <= layout.width * microns / 6), default=lengths[0])
-    text, letter = f"{length:g} µm" + ("" if measured else " (scale estimated)"), layout.letter
+    text, letter = f"{length:g} µm" + ("" if source.measured else f" (scale {source})"), layout.letter
     bar, pad = max(round(length / microns), 1), letter // 2
     field = max(bar, width(text, letter)) + 2 * pad
     x, y = pad, layout.height - pad
@@ -131,7 +140,7 @@ Sections = list[tuple[str, int, list[tuple[Style, int]]]]
 
 def _legend_height(sections: Sections, layout: Layout) -> int:
     rows = sum(1.6 + len(entries) for _, _, entries in sections)
-    return round((rows + 10) * layout.line)
+    return round((rows + 10 + len(NOT_ANALYSED)) * layout.line)
 
 
 def _legend(canvas: NDArray[np.uint8], layout: Layout, result: TallyResult, sections: Sections) -> None:
@@ -141,9 +150,9 @@ def _legend(canvas: NDArray[np.uint8], layout: Layout, result: TallyResult, sect
     write(canvas, fitted(result.slide.id, letter, right - left, BOLD), (left, y), letter, weight=BOLD)
     y += line
     write(canvas, f"{len(result.cells):,} cells", (left, y), letter, FAINT)
-    if result.status == "partial":
+    for warning in _warnings(result):
         y += line
-        write(canvas, "Partial: analysis interrupted", (left, y), letter, ALERT, BOLD)
+        write(canvas, fitted(warning, letter, right - left, BOLD), (left, y), letter, ALERT, BOLD)
     for heading, total, entries in sections:
         y += round(1.6 * line)
         _row(canvas, heading, total, (left, right, y), letter, BOLD)
@@ -152,6 +161,16 @@ def _legend(canvas: NDArray[np.uint8], layout: Layout, result: TallyResult, sect
             _swatch(canvas, style, (left + letter // 2, y - letter // 3), letter)
             _row(canvas, style.title, count, (left, right, y), letter, indent=round(1.5 * letter))
     _notes(canvas, layout, left, y + 2 * line)
+
+
+def _warnings(result: TallyResult) -> Iterator[str]:
+    """Say what the picture does not show: an outline that is missing looks like a place without cells."""
+    if result.status == "partial":
+        yield "Analysis interrupted"
+    tissue = sum(n for ending, n in result.tiles.items() if ending != "background")
+    for ending, title in NOT_ANALYSED.items():
+        if result.tiles.get(ending):
+            yield f"{title}: {result.tiles[ending]:,} of {tissue:,} tiles"
 
 
 def _row(

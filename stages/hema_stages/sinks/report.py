@@ -12,10 +12,11 @@ from hema_stages.sinks.overlay import draw_overlay
 from hema_stages.sinks.png import encode_png
 from hema_stages.sinks.report_json import write_report
 from hema_stream.core.errors import InputError
+from hema_stream.core.messages import ReportWritten
 from hema_stream.core.report import Identity
 from hema_stream.core.result import TallyResult
 from hema_stream.flow import Caps, Policy, Sink, cpu, prop
-from hema_stream.flow.bus import Progress, WarningMessage
+from hema_stream.flow.bus import WarningMessage
 
 GEOJSON, OVERLAY, REPORT = "cells.geojson", "overlay.png", "report.json"
 
@@ -38,6 +39,9 @@ class Report(Sink):
     overlay: bool = prop(True, doc="whether overlay.png is written")
     geojson: bool = prop(True, doc="whether cells.geojson is written")
     longest_side: int = prop(4096, doc="longest side of overlay.png", unit="px", ge=1024)
+    interrupted_tiles: int = prop(
+        4, doc="an interrupted slide of more tiles gets report.json alone: who pressed Ctrl-C is waiting", ge=0
+    )
 
     def __init__(self, name: str = "", **properties: Any) -> None:
         super().__init__(name, **properties)
@@ -55,11 +59,13 @@ class Report(Sink):
         from hema_stream.clinical.compose import Composer
 
         composer = Composer(self._panel, self.identity, self.deterministic)
+        hurried = result.status == "partial" and len(result.plan) > self.interrupted_tiles
+        overlay, geojson = self.overlay and not hurried, self.geojson and not hurried
         folder = self.out / result.slide.id
         # Drawing releases the interpreter's lock; the rest is text.
         with artefacts(folder, REPORT) as files, ThreadPoolExecutor(1) as beside:
-            drawn = beside.submit(self._draw, result) if self.overlay else None
-            if self.geojson:
+            drawn = beside.submit(self._draw, result) if overlay else None
+            if geojson:
                 with files.open(GEOJSON) as handle:
                     write_geojson(handle, result)
             with files.open(REPORT) as handle:
@@ -68,10 +74,10 @@ class Report(Sink):
             if picture:
                 with files.open(OVERLAY) as handle:
                     handle.write(picture)
-        for name, wanted in ((GEOJSON, self.geojson), (OVERLAY, picture)):
+        for name, wanted in ((GEOJSON, geojson), (OVERLAY, picture)):
             if not wanted:
                 (folder / name).unlink(missing_ok=True)
-        self.post(Progress(result.slide.id, self.name, head))
+        self.post(ReportWritten(result.slide.id, head))
 
     def _draw(self, result: TallyResult) -> bytes | None:
         """Draw the overlay as PNG; an image that can no longer be opened costs the overlay, not the report."""

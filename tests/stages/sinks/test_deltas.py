@@ -11,6 +11,7 @@ import pytest
 from hema_stages.sinks.deltas import Deltas
 from smear import mixed
 
+from hema_stream.core.cells import Kind
 from hema_stream.core.crops import Labels
 from hema_stream.core.delta import SlideDelta
 from hema_stream.core.errors import OutputError
@@ -42,10 +43,12 @@ def test_a_line_a_delta_that_can_be_followed_while_it_grows(tmp_path: Path) -> N
     line = lines[-1]
     assert line["slide"] == "field"
     assert line["added"]["keys"] == mixed(4).cells.keys.tolist()
+    assert line["added"]["type"] == [Kind(kind).name.lower() for kind in line["added"]["kind"]]
     assert line["retracted"] == [[0, 1]]
     [labelled] = line["labelled"]
     assert labelled["stream"] == "rbc"
     assert labelled["best"] == [0, 2]
+    assert labelled["classification"] == ["normal", "microcyte"]
     assert labelled["confidence"] == pytest.approx([0.7, 0.7])
     assert labelled["unknown"] == [False, True]
     assert (line["counts"], line["progress"]) == ({"cells": 4}, {"analysed": 1, "planned": 2})

@@ -87,10 +87,10 @@ def test_the_scale_bar_is_as_long_as_it_says(monkeypatch: pytest.MonkeyPatch) ->
     corner = picture[layout.height - 8 - layout.letter // 2 : layout.height - layout.letter // 2 + 1, :800]
     dark = np.nonzero((corner < 60).all(axis=2).any(axis=0))[0]
     assert np.ptp(dark) == pytest.approx(50 / (0.25 / layout.zoom), abs=6)
-    written.clear()
-    estimated = result_of([], image=slide(1600, 1200), measured=calibration(0.25, ScaleSource.ESTIMATED))
-    draw_overlay(estimated, Painted(), 4096)
-    assert "50 µm (scale estimated)" in written
+    for source in (ScaleSource.ESTIMATED, ScaleSource.ASSUMED):
+        written.clear()
+        draw_overlay(result_of([], image=slide(1600, 1200), measured=calibration(0.25, source)), Painted(), 4096)
+        assert f"50 µm (scale {source})" in written
 
 
 def test_a_damaged_part_is_grey_and_counted() -> None:
@@ -106,8 +106,12 @@ def test_a_damaged_part_is_grey_and_counted() -> None:
 def test_a_partial_slide_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     monkeypatch.setattr(overlay, "write", lambda canvas, text, *args, **kwargs: written.append(text))
-    draw_overlay(result_of([], status="partial"), Painted())
-    assert any("Partial" in text for text in written)
+    tiles = {"analysed": 5, "background": 7, "rejected": 1, "gap": 0, "cancelled": 2}
+    draw_overlay(result_of([], status="partial", tiles=tiles), Painted())
+    assert "Analysis interrupted" in written
+    assert "Not analysed: 2 of 8 tiles" in written
+    assert "Out of focus: 1 of 8 tiles" in written
+    assert not any(text.startswith("Lost") for text in written)
     assert any("review by" in text for text in written)
 
 

@@ -13,9 +13,9 @@ from hema_stages.sinks.report import Report
 from smear import mixed, slide
 
 from hema_stream.core.errors import ConfigError, OutputError
-from hema_stream.core.report import ReportHead
+from hema_stream.core.messages import ReportWritten
 from hema_stream.core.result import TallyResult
-from hema_stream.flow.bus import Progress, WarningMessage
+from hema_stream.flow.bus import WarningMessage
 
 FIELD = Path(__file__).parents[3] / "examples" / "fields" / "bccd-00000.png"
 ALL = {"report.json", "overlay.png", "cells.geojson"}
@@ -47,9 +47,9 @@ def test_three_files_and_the_head_on_the_bus(tmp_path: Path, result: TallyResult
     assert len(document["cell_detections"]) == 30
     assert len(json.loads((folder / "cells.geojson").read_bytes())["features"]) == 30
     [message] = posted
-    assert isinstance(message, Progress)
-    assert isinstance(message.data, ReportHead)
-    assert message.data.summary.total_cells == 30
+    assert isinstance(message, ReportWritten)
+    assert message.head is not None
+    assert message.head.summary.total_cells == 30
 
 
 def test_the_same_result_gives_the_same_bytes(tmp_path: Path, result: TallyResult) -> None:
@@ -64,6 +64,18 @@ def test_what_is_switched_off_is_not_written_nor_left_from_before(tmp_path: Path
     sink(tmp_path)[0].process(result, None)
     sink(tmp_path, overlay=False, geojson=False)[0].process(result, None)
     assert names(tmp_path / result.slide.id) == {"report.json"}
+
+
+def test_an_interrupted_slide_of_many_tiles_gets_its_report_alone(tmp_path: Path, result: TallyResult) -> None:
+    interrupted = replace(result, status="partial")
+    stage, _ = sink(tmp_path)
+    stage.process(interrupted, None)
+    assert names(tmp_path / result.slide.id) == ALL
+    stage, _ = sink(tmp_path, interrupted_tiles=0)
+    stage.process(interrupted, None)
+    assert names(tmp_path / result.slide.id) == {"report.json"}
+    stage.process(result, None)
+    assert names(tmp_path / result.slide.id) == ALL
 
 
 def test_a_failure_keeps_the_earlier_results(
@@ -89,7 +101,7 @@ def test_an_image_that_is_gone_costs_the_overlay_alone(tmp_path: Path, result: T
     posted.clear()
     stage.process(replace(result, slide=replace(result.slide, path=tmp_path / "gone.png")), None)
     assert names(tmp_path / result.slide.id) == ALL - {"overlay.png"}
-    assert [type(message) for message in posted] == [WarningMessage, Progress]
+    assert [type(message) for message in posted] == [WarningMessage, ReportWritten]
     assert "overlay.png is not drawn" in posted[0].text
 
 
@@ -98,7 +110,7 @@ def test_a_damaged_part_is_told(tmp_path: Path, result: TallyResult, monkeypatch
     stage, posted = sink(tmp_path)
     stage.process(result, None)
     assert names(tmp_path / result.slide.id) == ALL
-    assert [type(message) for message in posted] == [WarningMessage, Progress]
+    assert [type(message) for message in posted] == [WarningMessage, ReportWritten]
     assert "3 blocks of the image cannot be read" in posted[0].text
 
 

@@ -1,0 +1,87 @@
+"""Taking leave of a failed or cancelled slide: forgotten everywhere at once, then each stage's hook in turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hema_stream.flow.caps import Caps
+from hema_stream.flow.errors import PipelineError
+from hema_stream.flow.events import Gap
+from hema_stream.flow.slide_run import SlideRun
+from hema_stream.flow.slides import Outcome
+from hema_stream.flow.stage import Stage
+
+if TYPE_CHECKING:
+    from hema_stream.flow.pipeline import Pipeline
+    from hema_stream.flow.runner import Runner
+
+Last = list[tuple[str, Any]]
+
+
+class Leave:
+    """One slide's leave; made once the slide is over, so that nothing of it enters anywhere any more.
+
+    Args:
+        hook: ``failed`` or ``cancelled``, with its ``args``.
+    """
+
+    def __init__(self, pipeline: Pipeline, slide: str, hook: str, args: tuple[Any, ...]) -> None:
+        self._pipeline, self._slide, self._hook, self._args = pipeline, slide, hook, args
+        self._runs: dict[str, SlideRun | None] = {}
+
+    async def take(self, outcome: Outcome) -> None:
+        """Empty every queue, then go down the graph; each stage gets what those above it gave in taking leave."""
+        self._runs = {name: runner.forget(self._slide) for name, runner in self._pipeline.runners.items()}
+        last: dict[str, Last] = {}
+        for name in self._pipeline.topology.order():
+            try:
+                given = await self._at(name, last.pop(name, []))
+            except Exception as error:
+                self._pipeline.warn(self._slide, name, f"in taking leave: {error}")
+                if isinstance(error, PipelineError):
+                    self._pipeline.fail(error)
+                continue
+            for pad, item in given:
+                for spec in self._pipeline.topology.links:
+                    if (spec.source, spec.source_pad) == (name, pad):
+                        last.setdefault(spec.sink, []).append((spec.sink_pad, item))
+        self._pipeline.close_slide(self._slide, outcome)
+
+    async def _at(self, name: str, last: Last) -> Last:
+        """Let one stage take leave; returns (source pad, item) that it emits."""
+        run, runner = self._runs[name], self._pipeline.runners[name]
+        if run is None:
+            return []
+        await run.settle()
+        try:
+            outputs = await self._call_hooks(runner, last)
+        finally:
+            await self._free(runner, run)
+        only = next(iter(runner.outlet.links), "")
+        pairs = [output if len(runner.stage.sources) > 1 else (only, output) for output in outputs]
+        return [(pad, item) for pad, item in pairs if not isinstance(item, Gap | Caps)]
+
+    async def _call_hooks(self, runner: Runner, last: Last) -> list[Any]:
+        own = getattr(type(runner.stage), self._hook) is not getattr(Stage, self._hook)
+        calls: list[tuple[str, tuple[Any, ...]]] = [("process", (item, pad)) for pad, item in last]
+        outputs: list[Any] = []
+        for operation, given in [*calls, (self._hook, self._args)] if own else calls:
+            returned = await runner.executor.call(operation, self._slide, *given, deadline=runner.stage.deadline)
+            outputs += returned.items
+            while returned.rest is not None:
+                outputs += await runner.executor.pull(returned)
+        return outputs
+
+    async def _free(self, runner: Runner, run: SlideRun) -> None:
+        """Free the stage's state; only after calls that were disowned, since one of them may bring it back."""
+        if run.in_flight:
+            runner.spawn(self._free_later(runner, run))
+        else:
+            await runner.executor.release(self._slide)
+
+    async def _free_later(self, runner: Runner, run: SlideRun) -> None:
+        await run.quiet.wait()
+        try:
+            await runner.executor.release(self._slide)
+        except Exception as error:
+            self._pipeline.warn(self._slide, runner.stage.name, f"in freeing its state: {error}")

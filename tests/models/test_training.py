@@ -1,0 +1,167 @@
+"""Folds, partial labels, crops, jitter and canvases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hema_models.cropping import crop_sides, gather_crops
+from hema_models.networks import mirrored
+from hema_models.training.augment import FINE, HARD, MILD, centre, jitter
+from hema_models.training.canvas import CanvasComposer
+from hema_models.training.classify import partial_loss
+from hema_models.training.crops import STREAMS
+from hema_models.training.fields import KINDS, MASK_SIDE, Field, deal_folds
+from hema_models.training.folds import PIECE, deal_balanced, pieces
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hema_stream.core.slide import Scale, ScaleSource
+from hema_stream.core.taxonomy import load_taxonomy
+
+
+class TestFolds:
+    @given(st.lists(st.integers(0, 5), min_size=1, max_size=80))
+    def test_a_piece_is_at_most_eight_consecutive_fields_of_one_block(self, blocks: list[int]) -> None:
+        named = {f"{n:04d}": str(b) for n, b in enumerate(blocks)}
+        members: dict[str, list[str]] = {}
+        for name, piece in pieces(named).items():
+            members.setdefault(piece, []).append(name)
+        for names in members.values():
+            assert len(names) <= PIECE
+            assert len({named[n] for n in names}) == 1
+            own = sorted(n for n in named if named[n] == named[names[0]])
+            start = own.index(min(names))
+            assert sorted(names) == own[start : start + len(names)]
+
+    @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=120), st.integers(2, 5))
+    def test_a_group_stays_together_and_the_order_does_not_matter(
+        self, rows: list[tuple[int, int]], folds: int
+    ) -> None:
+        labels, groups = [str(a) for a, _ in rows], [str(b) for _, b in rows]
+        dealt = deal_balanced(labels, groups, folds)
+        assert all(len({int(f) for f, g in zip(dealt, groups, strict=True) if g == group}) == 1 for group in groups)
+        again = deal_balanced(labels[::-1], groups[::-1], folds)[::-1]
+        np.testing.assert_array_equal(again, dealt)
+
+    def test_classes_balance(self) -> None:
+        rng = np.random.default_rng(0)
+        groups = [f"g{n // 4}" for n in range(400)]
+        labels = [str(rng.integers(3)) for _ in groups]
+        dealt = deal_balanced(labels, groups, 5)
+        for label in "012":
+            counts = np.bincount(dealt[np.array(labels) == label], minlength=5)
+            assert counts.min() > 0.7 * counts.mean()
+
+    def test_every_fold_sees_each_laboratory(self) -> None:
+        dealt = deal_folds([f"{lab}/{n}" for lab in "ab" for n in range(10)], 5)
+        assert all({dealt[f"{lab}/{n}"] for n in range(10)} == set(range(5)) for lab in "ab")
+
+
+class TestPartialLabels:
+    def test_a_neutrophil_without_stage_is_either(self) -> None:
+        names = load_taxonomy("wbc").names
+        logits = torch.randn(1, len(names))
+        allowed = torch.from_numpy(STREAMS["wbc"].allowed("neutrophil", names))[None]
+        p = logits.softmax(1)[0]
+        expected = -torch.log(p[names.index("neutrophil_segmented")] + p[names.index("neutrophil_band")])
+        assert partial_loss(logits, allowed).item() == pytest.approx(expected.item(), rel=1e-5)
+
+    def test_uninfected_is_anything_but_infected(self) -> None:
+        names = load_taxonomy("rbc").names
+        logits = torch.randn(1, len(names))
+        allowed = torch.from_numpy(STREAMS["rbc"].allowed("uninfected", names))[None]
+        infected = logits.softmax(1)[0, names.index("malaria_infected")]
+        assert partial_loss(logits, allowed).item() == pytest.approx(-torch.log(1 - infected).item(), rel=1e-4)
+
+
+class TestCrops:
+    scale = Scale(0.1, ScaleSource.GIVEN)
+
+    def test_a_large_cell_widens_its_square_and_the_factor_is_kept(self) -> None:
+        boxes = np.array([[0, 0, 100, 60], [0, 0, 200, 240]], float)
+        sides, widened = crop_sides(boxes, self.scale, 20.0)
+        np.testing.assert_allclose(sides, [20.0, 30.0])
+        np.testing.assert_allclose(widened, [1.0, 1.5])
+
+    def test_pixels_on_the_grid_are_copied_and_what_lies_outside_is_ground(self) -> None:
+        pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+        ground = np.array([200, 210, 220], np.uint8)
+        crop = gather_crops(pixels, np.array([[10.0, 20.0]]), np.array([30.0]), 30, ground)[0]
+        np.testing.assert_array_equal(crop[:, 5:], pixels[5:35, :25])
+        np.testing.assert_array_equal(crop[:, :5], np.broadcast_to(ground, (30, 5, 3)))
+
+    def test_shrinking_averages(self) -> None:
+        checks = np.indices((64, 64)).sum(0) % 2 * np.uint8(200)
+        pixels = np.repeat(checks[..., None], 3, axis=2).astype(np.uint8)
+        crop = gather_crops(pixels, np.array([[32.0, 32.0]]), np.array([64.0]), 32, np.zeros(3, np.uint8))
+        np.testing.assert_allclose(crop, 100, atol=1)
+
+
+@pytest.mark.parametrize("how", [HARD, FINE, MILD])
+def test_jitter_is_repeatable_and_changes_something(how: object) -> None:
+    window = np.random.default_rng(0).integers(0, 255, (116, 116, 3), np.uint8)
+    ground = np.full(3, 220, np.uint8)
+    one = jitter(window, ground, 72, how, np.random.default_rng(1))  # type: ignore[arg-type]
+    assert one.shape == (72, 72, 3)
+    np.testing.assert_array_equal(one, jitter(window, ground, 72, how, np.random.default_rng(1)))  # type: ignore[arg-type]
+    assert (one != centre(window[None], 72)[0]).any()
+
+
+def test_mirrored_views_are_averaged_so_that_a_mirror_image_gets_the_same_answer() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 5))
+    images = torch.randn(3, 3, 8, 8)
+    answer = mirrored(network, 4)(images)
+    views = [images, images.flip(3), images.flip(2), images.flip(2, 3)]
+    torch.testing.assert_close(answer, torch.stack([network(v) for v in views]).mean(0))
+    torch.testing.assert_close(mirrored(network, 4)(images.flip(2)), answer)
+    assert mirrored(network, 1) is network
+
+
+class TestCanvas:
+    def field(self, rng: np.random.Generator, exhaustive: tuple[bool, bool, bool]) -> Field:
+        boxes = rng.uniform(0, 170, (12, 2))
+        boxes = np.concatenate([boxes, boxes + rng.uniform(10, 30, (12, 2))], axis=1).astype(np.float32)
+        return Field(
+            name="f",
+            lab="l",
+            group="l/f",
+            pixels=rng.integers(100, 255, (200, 200, 3), np.uint8),
+            boxes=boxes,
+            kinds=rng.integers(0, 3, 12),
+            masks=np.ones((12, MASK_SIDE, MASK_SIDE), bool),
+            has_mask=np.ones(12, bool),
+            ignore=np.array([[0, 0, 50, 50]], np.float32),
+            exhaustive=np.array(exhaustive),
+        )
+
+    def test_labels_lie_where_their_field_is_seen(self) -> None:
+        rng = np.random.default_rng(0)
+        composer = CanvasComposer([self.field(rng, (True, True, True)) for _ in range(3)], 320, rng)
+        for _ in range(20):
+            canvas = composer.compose()
+            assert len(canvas.boxes) == len(canvas.frames) == len(canvas.views) == len(canvas.masks)
+            assert (canvas.boxes[:, :2] >= canvas.views[:, :2] - 1e-3).all()
+            assert (canvas.boxes[:, 2:] <= canvas.views[:, 2:] + 1e-3).all()
+            assert (canvas.boxes[:, 2:] > canvas.boxes[:, :2]).all()
+
+    def test_cuts_go_through_white_cells(self) -> None:
+        rng = np.random.default_rng(0)
+        field = self.field(rng, (True, True, True))
+        composer = CanvasComposer([field], 320, rng)
+        white = field.boxes[field.kinds == KINDS.index("wbc")]
+        cut = 0
+        for view in (np.array(composer._view(field)) for _ in range(400)):
+            inside = ((view[:2] > white[:, :2]) & (view[:2] < white[:, 2:])).any(1) & (view[:2] > 0).any()
+            inside |= ((view[2:] > white[:, :2]) & (view[2:] < white[:, 2:])).any(1) & (view[2:] < 200).any()
+            cut += bool(inside.any())
+        assert cut > 400 * 0.12  # a third of the views are cut, half of those through a white cell
+
+    def test_a_kind_that_is_not_labelled_whole_is_unknown_ground(self) -> None:
+        rng = np.random.default_rng(0)
+        composer = CanvasComposer([self.field(rng, (True, False, False))], 320, rng)
+        canvas = composer.compose()
+        wbc, rbc = KINDS.index("wbc"), KINDS.index("rbc")
+        assert canvas.known[wbc].mean() < canvas.known[rbc].mean()
+        assert (canvas.known[rbc] == 0).any()  # the ignore box

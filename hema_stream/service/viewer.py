@@ -14,7 +14,7 @@ from hema_stream.core.errors import InputError
 from hema_stream.core.region import Region
 from hema_stream.core.slide import Slide
 from hema_stream.flow import Caps, FlowError, Registry
-from hema_stream.flow.executors import ProcessExecutor
+from hema_stream.flow.processes import ProcessExecutor
 from hema_stream.service.settings import ViewerLimits
 
 STAGE = "view"

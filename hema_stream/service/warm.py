@@ -36,6 +36,8 @@ class WarmPipeline:
     ) -> None:
         self._settings, self._hub, self._ended, self._broken = settings, hub, ended, broken
         self._pipeline: Pipeline | None = None
+        self._failure: BaseException | None = None
+        self._cancelled: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -54,13 +56,20 @@ class WarmPipeline:
             NAME, settings.profile, settings.settings, {"report": {"out": settings.results, "overlay": True}}
         )
         identify_report(pipeline, NAME, settings.profile, settings.settings)
-        pipeline["hub"].watcher = self._hub  # type: ignore[attr-defined]
+        self._cancelled = set()
+        stage: Any = pipeline["hub"]
+        stage.watcher, stage.wants_part = self._hub, self._cancelled.__contains__
         await pipeline.start()
         self._pipeline = pipeline
-        self._tasks = [asyncio.create_task(self._read(pipeline)), asyncio.create_task(self._watch(pipeline))]
+        self._failure = None
+        reading = asyncio.create_task(self._read(pipeline))
+        self._tasks = [reading, asyncio.create_task(self._watch(pipeline, reading))]
 
     async def stop(self, grace: float) -> None:
-        """Stop; calls in flight get ``grace`` seconds. What is open ends nowhere and is begun anew later."""
+        """Stop; calls in flight get ``grace`` seconds. What is open ends nowhere and is begun anew later.
+
+        The pipeline cancels it, but only what a person cancelled is reported in part: a report says that a job ended.
+        """
         pipeline, self._pipeline = self._pipeline, None
         for task in self._tasks:
             task.cancel()
@@ -77,6 +86,7 @@ class WarmPipeline:
         if self._stage("intake").withdraw(slide):
             return False
         if self._pipeline is not None:
+            self._cancelled.add(slide)
             await self._pipeline.cancel(slide)
         return True
 
@@ -91,17 +101,23 @@ class WarmPipeline:
 
     async def _read(self, pipeline: Pipeline) -> None:
         async for message in pipeline.bus:
-            if isinstance(message, SlideEnded):
+            if isinstance(message, SlideEnded) and not self._went_down_with(message):
                 cause = message.error.cause if isinstance(message.error, StageError) else message.error
                 status = "rejected" if isinstance(cause, InputError) else message.outcome
+                self._cancelled.discard(message.slide)
                 self._ended(message.slide, status, cause or message.error)
 
-    async def _watch(self, pipeline: Pipeline) -> None:
+    def _went_down_with(self, message: SlideEnded) -> bool:
+        """Whether a slide only ended since the whole pipeline did: it is begun anew."""
+        return self._failure is not None and message.error is self._failure
+
+    async def _watch(self, pipeline: Pipeline, reading: asyncio.Task[None]) -> None:
         """Wait until the pipeline fails: its intake never ends by itself."""
         try:
             await pipeline.drain()
         except Exception as error:
             _log.exception("pipeline failed")
-            self._pipeline = None
+            self._pipeline, self._failure = None, error
             await pipeline.stop(0.0)
+            await asyncio.wait({reading})
             self._broken(error)

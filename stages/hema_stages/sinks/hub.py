@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from hema_stream.core.calibration import Calibration
@@ -28,7 +29,8 @@ class Watcher(Protocol):
 class Hub(Stage):
     """Tell ``watcher``, which the program that runs the pipeline sets, of every delta; pass results on to the report.
 
-    A cancelled slide's last deltas may be lost on the way, so that a result is what a watcher ends with.
+    A cancelled slide's last deltas may be lost on the way, so that a result is what a watcher ends with. A partial
+    result of a slide for which ``wants_part`` says no, as of one that is begun anew later, goes no further.
     """
 
     sinks = {"sink": Pad(Caps("slide/delta")), "result": Pad(Caps("slide/result"))}
@@ -39,6 +41,7 @@ class Hub(Stage):
     def __init__(self, name: str = "", **properties: Any) -> None:
         super().__init__(name, **properties)
         self.watcher: Watcher | None = None
+        self.wants_part: Callable[[str], bool] = lambda _: True
 
     def negotiate(self, caps: Caps) -> tuple[Caps, Slide]:
         """Tell that a slide was opened."""
@@ -49,6 +52,8 @@ class Hub(Stage):
     def process(self, item: SlideDelta | TallyResult, state: Slide, pad: str = "sink") -> TallyResult | None:
         """Tell of a delta, or of a result and pass it on."""
         if isinstance(item, TallyResult):
+            if item.status == "partial" and not self.wants_part(item.slide.id):
+                return None
             if self.watcher is not None:
                 self.watcher.settled(item)
             return item

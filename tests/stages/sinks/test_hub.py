@@ -47,3 +47,13 @@ def test_the_watcher_is_told_in_order_and_results_go_on() -> None:
 def test_nobody_needs_to_watch() -> None:
     result = mixed(3)
     assert Hub("hub").process(result, slide(), "result") is result
+
+
+def test_a_partial_result_that_nobody_wants_goes_no_further() -> None:
+    stage, notes = Hub("hub"), Notes()
+    stage.watcher, stage.wants_part = notes, {"cancelled"}.__contains__
+    stopped, cancelled = (mixed(3, image=slide(name=name), status="partial") for name in ("stopped", "cancelled"))
+    whole = mixed(3, image=slide(name="stopped"))
+    passed = [stage.process(result, slide(), "result") for result in (stopped, cancelled, whole)]
+    assert passed == [None, cancelled, whole]
+    assert [result for _, result in notes.taken] == [cancelled, whole]

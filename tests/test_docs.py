@@ -41,9 +41,18 @@ def test_the_launch_text_that_is_taught_parses() -> None:
 
 
 def test_every_file_that_the_documents_name_is_there() -> None:
-    for document in ("README.md", "docs/architecture.md", "docs/stages.md", "CONTRIBUTING.md"):
+    documents = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+    for document in documents:
         text = (ROOT / document).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert ((ROOT / document).parent / target).exists(), f"{document}: {target}"
         for name in re.findall(r"`((?:bin|configs|docs|tests|hema_stream|stages|models)/[\w./-]+)`", text):
             assert (ROOT / name).exists(), f"{document}: {name}"
+
+
+def test_every_test_that_a_threat_names_is_there() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 15
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8") or not test, f"{path}::{test}"

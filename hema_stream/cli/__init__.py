@@ -12,6 +12,7 @@ from hema_stream.cli.lazy import LazyGroup
 
 COMMANDS = {
     "analyze": "Analyse smear images and write a report for each.",
+    "serve": "Serve live analysis: submit, follow, review over HTTP.",
     "evaluate": "Score the product's own stages on labelled pictures.",
     "train": "Train a model from labelled smears.",
     "models": "Show the models' cards.",

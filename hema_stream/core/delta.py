@@ -61,6 +61,7 @@ class SlideDelta:
         counts: running counts (``cells``, ``rbc``, ``wbc``, ``platelet``, and ``rbc/<class>``, ``wbc/<class>``,
             ``rbc/unknown``, ``wbc/unknown``).
         progress: tiles ended by outcome, and ``planned``.
+        ended: tile index to how it ended, of the tiles that ended with this delta.
     """
 
     slide: str
@@ -70,6 +71,7 @@ class SlideDelta:
     labelled: tuple[Labels, ...]
     counts: Mapping[str, int]
     progress: Mapping[str, int]
+    ended: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from hema_stream import __version__
 from hema_stream.clinical.panel import load_panel
 from hema_stream.core.errors import InputCode, InputError
 from hema_stream.core.messages import ReportWritten
-from hema_stream.core.report import Identity, ReportHead
+from hema_stream.core.report import ReportHead
 from hema_stream.core.slide import InputImage
 from hema_stream.flow import Pipeline
 from hema_stream.flow.bus import Bus, Message, Progress, SlideEnded
 from hema_stream.flow.errors import DeadlineExceededError, StageError, WorkerDiedError
-from hema_stream.service.build import build_pipeline, configuration_identity, runs_alike
+from hema_stream.service.build import build_pipeline, identify_report
 
 OPENING = ("validate", "calibrate")
 """Stages that are the first to look at a file's pixels, each in a worker process that the file may take down."""
@@ -159,15 +158,7 @@ def _prepared(images: Sequence[InputImage], options: Options) -> Pipeline:
     if options.deltas:
         defaults["deltas"] = {"location": options.deltas}
     pipeline = build_pipeline("smear", options.profile, options.settings, defaults)
-    report: Any = pipeline["report"]
-    report.identity = Identity(
-        software=f"hema-stream {__version__}",
-        models={},
-        configuration=configuration_identity("smear", options.profile, options.settings),
-        panel=report.panel,
-        profile=options.profile,
-    )
-    report.deterministic = runs_alike(pipeline)
+    identify_report(pipeline, "smear", options.profile, options.settings)
     pipeline["source"].inputs = list(images)  # type: ignore[attr-defined]
     return pipeline
 

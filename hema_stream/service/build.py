@@ -7,10 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hema_stream import __version__
 from hema_stream.core.configs import config_root
 from hema_stream.core.profiles import load_properties
+from hema_stream.core.report import Identity
 from hema_stream.flow import Pipeline, parse_launch
 from hema_stream.flow.launch import parse
+
+FIGURELESS = "service.yaml"
+"""Limits of the service, which change no figure."""
 
 BACKENDS = ("openvino", "torch", "onnxruntime")
 WITH_BACKEND = ("segment", "classify", "classify_rbc", "classify_wbc")
@@ -53,6 +58,19 @@ def runs_alike(pipeline: Pipeline) -> bool:
     return all(getattr(stage, "device", "cpu") == "cpu" for stage in pipeline.topology.stages.values())
 
 
+def identify_report(pipeline: Pipeline, name: str, profile: str, settings: Sequence[str]) -> None:
+    """Tell the pipeline's report stage what makes its figures."""
+    report: Any = pipeline["report"]
+    report.identity = Identity(
+        software=f"hema-stream {__version__}",
+        models={},
+        configuration=configuration_identity(name, profile, settings),
+        panel=report.panel,
+        profile=profile,
+    )
+    report.deterministic = runs_alike(pipeline)
+
+
 def configuration_identity(name: str, profile: str, settings: Sequence[str]) -> str:
     """SHA-256 over everything that can change a figure: pipeline, properties, taxonomies, panels, limits.
 
@@ -60,5 +78,6 @@ def configuration_identity(name: str, profile: str, settings: Sequence[str]) -> 
     """
     parts: dict[str, Any] = {"pipeline": launch_text(name), "properties": load_properties(profile, settings)}
     for path in sorted(config_root().rglob("*.yaml")):
-        parts[str(path.relative_to(config_root()))] = path.read_text(encoding="utf-8")
+        if (name_below := path.relative_to(config_root()).as_posix()) != FIGURELESS:
+            parts[name_below] = path.read_text(encoding="utf-8")
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

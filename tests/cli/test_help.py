@@ -13,7 +13,7 @@ try:
     group(['--help'], prog_name='hema-stream')
 except SystemExit:
     pass
-print(sorted({'torch', 'nvidia', 'numpy', 'cv2', 'openvino'} & set(sys.modules)))
+print(sorted({'torch', 'nvidia', 'numpy', 'cv2', 'openvino', 'aiohttp', 'sqlalchemy'} & set(sys.modules)))
 """
 
 

@@ -170,7 +170,7 @@ async def test_cancelling_while_caps_are_negotiated_hangs_no_neighbour():
 
 async def until(condition, seconds=15.0):
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  any condition, nobody sets an event for it
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -103,7 +103,7 @@ async def test_the_graph_shows_live_depths(chain) -> None:
     pipeline = chain(Numbers(slides={"a": 100}), PassLoop("p"), Slow("slow", delay=0.05), max_items=4)
     assert "high" not in to_dot(pipeline)
     async with pipeline:
-        while not pipeline.statistics()["links"]["p.src -> slow.sink_0"].depth:  # noqa: ASYNC110
+        while not pipeline.statistics()["links"]["p.src -> slow.sink_0"].depth:
             await asyncio.sleep(0.01)
         drawn = to_dot(pipeline)
         assert any(f'"p" -> "slow" [label="src > sink_0\\nANY\\n{n}/4' in drawn for n in range(1, 5)), drawn

@@ -786,7 +786,7 @@ class TestMicroBatcher:  # line 14
         pipeline = diamond(source, label, Gather(), max_batch=1000, max_delay=60.0)
         async with pipeline:
             async with asyncio.timeout(10):
-                while sum(label.sizes) < 1 + 2 + 3:  # noqa: ASYNC110
+                while sum(label.sizes) < 1 + 2 + 3:
                     await asyncio.sleep(0.01)
             assert "a" not in pipeline.outcomes
 

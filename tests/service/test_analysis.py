@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hema_stream.core.report import Identity, ReportHead
 from hema_stream.core.slide import InputImage
 from hema_stream.flow.bus import Bus, Progress, SlideEnded
 from hema_stream.flow.errors import DeadlineExceededError, StageError, WorkerDiedError
+from hema_stream.service import build
 from hema_stream.service.analysis import Finished, Standing, _read, _Run, cause_of, standing_of
 from hema_stream.service.build import configuration_identity
 
@@ -123,3 +125,13 @@ class TestIdentity:
         a, b, c = map(self.identity, paths)
         assert a != b
         assert a == c
+
+    def test_the_limits_of_the_service_are_no_part_of_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        root = tmp_path / "configs"
+        shutil.copytree(build.config_root(), root)
+        monkeypatch.setattr(build, "config_root", lambda: root)
+        before = self.identity()
+        (root / "service.yaml").write_text("{}")
+        assert self.identity() == before
+        (root / "limits.yaml").write_text("{}")
+        assert self.identity() != before

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ class Tally(Stage):
             state.ledger.end(tile, outcome)
         state.reasons.update(item.reasons.values())
         state.removed.update(item.removed)
-        return "deltas", self._delta(state, item.added, item.retracted, tuple(known))
+        return "deltas", self._delta(state, item.added, item.retracted, tuple(known), item.ended)
 
     def gap(self, gap: Gap, state: _Counting) -> None:
         """Note the cells whose classification was lost."""
@@ -108,12 +109,17 @@ class Tally(Stage):
         yield "report", self._result(state, "partial")
 
     def _delta(
-        self, state: _Counting, added: CellTable, retracted: NDArray[np.int32], labelled: tuple[Labels, ...]
+        self,
+        state: _Counting,
+        added: CellTable,
+        retracted: NDArray[np.int32],
+        labelled: tuple[Labels, ...],
+        ended: Mapping[int, str] = MappingProxyType({}),
     ) -> SlideDelta:
         state.seq += 1
         progress = {**state.ledger.counts(), "planned": len(state.plan)}
         counts = {name: count for name, count in state.standings.counts.items() if count}
-        return SlideDelta(state.slide.id, state.seq, added, retracted, labelled, counts, progress)
+        return SlideDelta(state.slide.id, state.seq, added, retracted, labelled, counts, progress, ended)
 
     def _result(self, state: _Counting, status: str) -> TallyResult:
         cells = _final_table(state)

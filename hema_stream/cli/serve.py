@@ -1,0 +1,92 @@
+"""``hema-stream serve``: the live service, until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("serve")
+@click.option("--data", type=FOLDER, required=True, help="Folder of the database, uploads and results.")
+@click.option("--root", "roots", type=FOLDER, multiple=True, help="Folder whose images may be submitted by path.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--origin", "origins", multiple=True, help="Web origin besides its own that may follow slides.")
+@click.option("--tls-cert", type=FILE, help="Certificate chain, PEM; with --tls-key.")
+@click.option("--tls-key", type=FILE, help="Private key, PEM.")
+@click.option("--database", default="", help="SQLAlchemy URL of the database, instead of a file in the data folder.")
+@click.option("--profile", default="cpu", show_default=True, help="Profile in configs/profiles, or a file.")
+@click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property.")
+def command(
+    data: Path,
+    roots: tuple[Path, ...],
+    host: str,
+    port: int,
+    origins: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    database: str,
+    profile: str,
+    settings: tuple[str, ...],
+) -> None:
+    """Serve the REST interface and live progress under /api/v1.
+
+    The first start prints a one-time token, with which the first real token is made. SIGTERM and Ctrl-C stop; images
+    that are queued or under way go on with the next start.
+    """
+    try:
+        import aiohttp  # noqa: F401
+        import alembic  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error.name} is missing: pip install 'hema-stream[server]'") from error
+    if (tls_cert is None) is not (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key belong together")
+    import uvloop
+
+    from hema_stream.service.serve import serve
+    from hema_stream.service.settings import ServiceSettings
+
+    _log_as_json()
+    made = ServiceSettings(
+        data=data, roots=roots, origins=origins, profile=profile, settings=settings, database=database
+    )
+    uvloop.run(serve(made, host, port, _tls(tls_cert, tls_key), _say))
+
+
+def _log_as_json() -> None:
+    """A line of JSON an event, on stderr; tracebacks without the values of variables, which may be secrets."""
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _tls(certificate: Path | None, key: Path | None) -> SSLContext | None:
+    if certificate is None or key is None:
+        return None
+    import ssl
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()

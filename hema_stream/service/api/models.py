@@ -1,0 +1,176 @@
+"""What is said over REST, as models: the source of checks and of the OpenAPI document."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from hema_stream.service.auth import Scope
+from hema_stream.service.jobs import Job, Origin, Status
+
+Priority = Annotated[int, Field(ge=-100, le=100, description="Higher ones go first; 0 is routine.")]
+Mpp = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False, description="Microns a pixel of the image.")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProblemDocument(_Part):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str = Field(description="Stable, for programs.")
+
+
+class Submission(_Part):
+    """An image that the service can read by itself."""
+
+    path: str = Field(min_length=1, max_length=4096, description="Within the folders that the service may read.")
+    name: str | None = Field(None, max_length=255, description="What to call it; the file's name where it is missing.")
+    mpp: Mpp | None = None
+    priority: Priority = 0
+
+
+class Urgency(_Part):
+    """How urgent a slide is."""
+
+    priority: Priority
+
+
+class SlideInfo(_Part):
+    """A submitted image and where it stands."""
+
+    id: str
+    name: str
+    status: Status
+    origin: Origin
+    priority: int
+    mpp: float | None = Field(description="As told by the submitter.")
+    length: int | None = Field(description="Bytes of an upload; null for a path.")
+    width: int | None = Field(description="Level-0 pixels; null before it was opened.")
+    height: int | None
+    attempts: int
+    code: str | None = Field(description="Why it was rejected or failed.")
+    message: str | None
+    counts: dict[str, int] = Field(description="As in docs/live-protocol.md; those of the moment while it runs.")
+    progress: dict[str, int]
+    report: str | None = Field(description="Path of report.json, where there is one.")
+    sha256: str | None = Field(description="Of report.json.")
+    submitted: datetime
+    started: datetime | None
+    finished: datetime | None
+
+    @classmethod
+    def of(cls, job: Job, counts: dict[str, int], progress: dict[str, int]) -> SlideInfo:
+        """Show a job; counts and progress are those of the moment, empty where it does not run."""
+        facts = job.facts or {}
+        return cls(
+            id=job.id,
+            name=job.name,
+            status=Status(job.status),
+            origin=Origin(job.origin),
+            priority=job.priority,
+            mpp=job.mpp,
+            length=job.length,
+            width=facts.get("width"),
+            height=facts.get("height"),
+            attempts=job.attempts,
+            code=job.code,
+            message=job.message,
+            counts=counts or job.counts,
+            progress=progress or job.progress,
+            report=f"/api/v1/slides/{job.id}/report" if job.sha256 else None,
+            sha256=job.sha256,
+            submitted=job.submitted,
+            started=job.started,
+            finished=job.finished,
+        )
+
+
+def _split(value: object) -> object:
+    return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+
+class SlideQuery(_Part):
+    """Which slides to list, newest first."""
+
+    status: Annotated[list[Status], BeforeValidator(_split)] = Field([], description="Separated by commas.")
+    q: str = Field("", max_length=255, description="Part of the name.")
+    before: int | None = Field(None, ge=0, le=2**53, description="`before` of the page that came last.")
+    limit: int | None = Field(None, ge=1, le=500)
+
+
+class SlideList(_Part):
+    """A page of slides."""
+
+    slides: list[SlideInfo]
+    before: int | None = Field(description="Ask with it for the next page; null on the last one.")
+
+
+class Artefact(_Part):
+    """A file of a slide's results."""
+
+    name: str
+    media: str
+    bytes: int
+    url: str
+
+
+class ArtefactList(_Part):
+    """A slide's results."""
+
+    artefacts: list[Artefact]
+
+
+class TicketRequest(_Part):
+    """Which slide is to be followed."""
+
+    slide: str = Field(min_length=1, max_length=40)
+
+
+class Ticket(_Part):
+    """Serves once, in the WebSocket's list of subprotocols as `ticket.<ticket>`."""
+
+    ticket: str
+    expires_in: float = Field(description="Seconds.")
+
+
+class TokenRequest(_Part):
+    """A token to be made."""
+
+    name: str = Field(min_length=1, max_length=100)
+    scopes: set[Scope] = Field(min_length=1)
+
+
+class NewToken(_Part):
+    """A token's text, which is never told again."""
+
+    token: str
+
+
+class TokenInfo(_Part):
+    """A token without its secret."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    created: datetime
+
+
+class TokenList(_Part):
+    """All tokens."""
+
+    tokens: list[TokenInfo]
+
+
+class Health(_Part):
+    """Whether the process answers, or the service can work."""
+
+    status: str

@@ -1,0 +1,126 @@
+"""Slides: submit by path, list, look, hurry, cancel, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import web
+
+from hema_stream.service.api.models import SlideInfo, SlideList, SlideQuery, Submission, Urgency
+from hema_stream.service.api.routing import PREFIX, Call, Endpoint, answer
+from hema_stream.service.auth import Scope
+from hema_stream.service.jobs import Job, Origin, Status
+from hema_stream.service.parts import DISPATCHER, HUB, SETTINGS, STORE, VIEWER
+from hema_stream.service.problems import ProblemError
+from hema_stream.service.submission import located, new_job
+
+
+async def submit(call: Call) -> web.Response:
+    """Queue an image that lies in a folder the service may read."""
+    wish: Submission = call.body
+    app = call.request.app
+    path = await asyncio.to_thread(located, wish.path, app[SETTINGS].roots)
+    job = new_job(wish.name or path.name, path, Origin.PATH, mpp=wish.mpp, priority=wish.priority)
+    await asyncio.to_thread(app[STORE].add, job)
+    app[DISPATCHER].wake()
+    return answer(shown(app, job), HTTPStatus.CREATED, {"Location": f"{PREFIX}/slides/{job.id}"})
+
+
+async def listed(call: Call) -> web.Response:
+    """A page of slides, newest first."""
+    query: SlideQuery = call.query
+    app = call.request.app
+    limits = app[SETTINGS].limits.jobs
+    page = await asyncio.to_thread(
+        app[STORE].page,
+        statuses=query.status,
+        text=query.q,
+        before=query.before,
+        limit=min(query.limit or limits.page, limits.most_page),
+    )
+    return answer(SlideList(slides=[shown(app, job) for job in page.jobs], before=page.before))
+
+
+async def look(call: Call) -> web.Response:
+    """One slide."""
+    return answer(shown(call.request.app, await find(call)))
+
+
+async def hurry(call: Call) -> web.Response:
+    """Change a slide's priority; one under way goes on as it is."""
+    wish: Urgency = call.body
+    job = await asyncio.to_thread(call.request.app[STORE].prioritise, call.slide, wish.priority)
+    if job is None:
+        raise unknown_slide()
+    return answer(shown(call.request.app, job))
+
+
+async def cancel(call: Call) -> web.Response:
+    """Cancel a slide, waiting or under way; what was counted stays as a partial report."""
+    await find(call)
+    await call.request.app[DISPATCHER].cancel(call.slide)
+    return answer(shown(call.request.app, await find(call)), HTTPStatus.ACCEPTED)
+
+
+async def delete(call: Call) -> web.Response:
+    """Delete a slide that is not under way, with its results and its upload; an image given by path stays."""
+    await find(call)
+    app = call.request.app
+    job = await asyncio.to_thread(app[STORE].delete, call.slide)
+    await app[VIEWER].forget(job.id)
+    app[HUB].forget(job.id)
+    await asyncio.to_thread(_remove, job, app[SETTINGS].results / job.id)
+    return web.Response(status=HTTPStatus.NO_CONTENT)
+
+
+async def find(call: Call) -> Job:
+    """The job of the slide that a path names.
+
+    Raises:
+        ProblemError: 404, there is none.
+    """
+    job = await asyncio.to_thread(call.request.app[STORE].get, call.slide)
+    if job is None:
+        raise unknown_slide()
+    return job
+
+
+def shown(app: web.Application, job: Job) -> SlideInfo:
+    """A job as clients see it, with the counts of the moment where it runs."""
+    counts, progress = app[HUB].counts(job.id) if job.status == Status.RUNNING else ({}, {})
+    return SlideInfo.of(job, dict(counts), dict(progress))
+
+
+def unknown_slide() -> ProblemError:
+    """No such slide."""
+    return ProblemError(HTTPStatus.NOT_FOUND, "slide", "there is no such slide")
+
+
+def _remove(job: Job, results: Path) -> None:
+    if results.is_dir():
+        shutil.rmtree(results)
+    if job.origin == Origin.UPLOAD:
+        Path(job.path).unlink(missing_ok=True)
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST", "/slides", submit, "Submit an image by path", Scope.SUBMIT, body=Submission, answers={201: SlideInfo}
+    ),
+    Endpoint("GET", "/slides", listed, "List slides", query=SlideQuery, answers={200: SlideList}),
+    Endpoint("GET", "/slides/{slide}", look, "Look at a slide", answers={200: SlideInfo}),
+    Endpoint(
+        "PATCH",
+        "/slides/{slide}",
+        hurry,
+        "Change a slide's priority",
+        Scope.SUBMIT,
+        body=Urgency,
+        answers={200: SlideInfo},
+    ),
+    Endpoint("POST", "/slides/{slide}/cancel", cancel, "Cancel a slide", Scope.SUBMIT, answers={202: SlideInfo}),
+    Endpoint("DELETE", "/slides/{slide}", delete, "Delete a slide", Scope.ADMIN, answers={204: None}),
+)

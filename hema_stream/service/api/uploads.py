@@ -1,0 +1,172 @@
+"""Resumable uploads by the tus protocol 1.0.0, core and creation (https://tus.io/protocols/resumable-upload).
+
+An upload's id is its slide's: it is in the list from the first moment and queued once it is whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import os
+import shutil
+from base64 import b64decode
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hema_stream.service.api.models import Mpp, Priority
+from hema_stream.service.api.routing import PREFIX, Call, Endpoint
+from hema_stream.service.api.slides import find
+from hema_stream.service.auth import Scope
+from hema_stream.service.jobs import Job, Origin, Status
+from hema_stream.service.parts import DISPATCHER, SETTINGS, STORE, UPLOADS
+from hema_stream.service.problems import ProblemError
+from hema_stream.service.submission import new_job, safe_suffix
+
+VERSION = "1.0.0"
+MEDIA = "application/offset+octet-stream"
+
+
+class Metadata(BaseModel):
+    """``Upload-Metadata``, decoded; what else a client sends is left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    filename: str = Field("image", max_length=1024)
+    mpp: Mpp | None = None
+    priority: Priority = 0
+
+
+async def offered(call: Call) -> web.Response:
+    """What of tus there is."""
+    most = str(call.request.app[SETTINGS].limits.uploads.most_bytes)
+    return _answer(HTTPStatus.NO_CONTENT, {"Tus-Version": VERSION, "Tus-Extension": "creation", "Tus-Max-Size": most})
+
+
+async def create(call: Call) -> web.Response:
+    """Begin an upload of a known length."""
+    _check_version(call.request)
+    app = call.request.app
+    length, metadata = _length(call.request), _metadata(call.request)
+    limits = app[SETTINGS].limits.uploads
+    if length > limits.most_bytes:
+        raise _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "size", f"uploads hold at most {limits.most_bytes} bytes")
+    folder = app[SETTINGS].uploads
+    if shutil.disk_usage(folder).free - length < limits.spare_bytes:
+        raise _problem(HTTPStatus.INSUFFICIENT_STORAGE, "disk", "the disk has no room for it")
+    job = new_job(metadata.filename, folder, Origin.UPLOAD, mpp=metadata.mpp, priority=metadata.priority, length=length)
+    job.path = str(folder / f"{job.id}{safe_suffix(metadata.filename)}")
+    await asyncio.to_thread(_begin, Path(job.path))
+    await asyncio.to_thread(app[STORE].add, job)
+    return _answer(HTTPStatus.CREATED, {"Location": f"{PREFIX}/uploads/{job.id}"})
+
+
+async def offset(call: Call) -> web.Response:
+    """How much of an upload has arrived."""
+    _check_version(call.request)
+    job = await _upload(call)
+    headers = {"Upload-Offset": str(_arrived(job)), "Upload-Length": str(job.length), "Cache-Control": "no-store"}
+    return _answer(HTTPStatus.OK, headers)
+
+
+async def append(call: Call) -> web.Response:
+    """Go on with an upload where it stands; the slide is queued with the last byte."""
+    request = call.request
+    _check_version(request)
+    if request.content_type != MEDIA:
+        raise _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media_type", f"the body must be {MEDIA}")
+    job = await _upload(call)
+    lock = request.app[UPLOADS].setdefault(job.id, asyncio.Lock())
+    if lock.locked():
+        raise _problem(HTTPStatus.LOCKED, "locked", "another request is writing this upload")
+    async with lock:
+        arrived = await _write(request, job)
+        if arrived == job.length and job.status == Status.UPLOADING:
+            await asyncio.to_thread(request.app[STORE].uploaded, job.id)
+            request.app[UPLOADS].pop(job.id, None)
+            request.app[DISPATCHER].wake()
+    return _answer(HTTPStatus.NO_CONTENT, {"Upload-Offset": str(arrived)})
+
+
+async def _write(request: web.Request, job: Job) -> int:
+    """Append a request's body; what arrives before a connection breaks is kept."""
+    path, length, arrived = Path(job.path), job.length or 0, _arrived(job)
+    if request.headers.get("Upload-Offset") != str(arrived):
+        raise _problem(HTTPStatus.CONFLICT, "offset", f"the upload stands at {arrived}")
+    file = await asyncio.to_thread(path.open, "ab")
+    try:
+        async for chunk in request.content.iter_chunked(request.app[SETTINGS].limits.uploads.chunk):
+            if arrived + len(chunk) > length:
+                raise _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "size", "more bytes than were announced")
+            await asyncio.to_thread(file.write, chunk)
+            arrived += len(chunk)
+        await asyncio.to_thread(_sync, file)
+    finally:
+        await asyncio.to_thread(file.close)
+    return arrived
+
+
+async def _upload(call: Call) -> Job:
+    job = await find(call)
+    if job.origin != Origin.UPLOAD or not await asyncio.to_thread(Path(job.path).is_file):
+        raise _problem(HTTPStatus.NOT_FOUND, "upload", "there is no such upload")
+    return job
+
+
+def _arrived(job: Job) -> int:
+    return Path(job.path).stat().st_size
+
+
+def _begin(path: Path) -> None:
+    with path.open("xb"):
+        pass
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _check_version(request: web.Request) -> None:
+    if request.headers.get("Tus-Resumable") != VERSION:
+        raise _problem(
+            HTTPStatus.PRECONDITION_FAILED, "tus_version", f"Tus-Resumable must be {VERSION}", {"Tus-Version": VERSION}
+        )
+
+
+def _length(request: web.Request) -> int:
+    text = request.headers.get("Upload-Length", "")
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or not int(text):
+        raise _problem(HTTPStatus.BAD_REQUEST, "length", "Upload-Length must be a number of bytes above 0")
+    return int(text)
+
+
+def _metadata(request: web.Request) -> Metadata:
+    values: dict[str, str] = {}
+    try:
+        for pair in filter(None, (part.strip() for part in request.headers.get("Upload-Metadata", "").split(","))):
+            key, _, encoded = pair.partition(" ")
+            values[key] = b64decode(encoded, validate=True).decode()
+        return Metadata.model_validate(values)
+    except (binascii.Error, UnicodeDecodeError, ValidationError) as error:
+        raise _problem(HTTPStatus.BAD_REQUEST, "metadata", f"Upload-Metadata: {error}") from error
+
+
+def _answer(status: HTTPStatus, headers: Mapping[str, str]) -> web.Response:
+    return web.Response(status=status, headers={"Tus-Resumable": VERSION, **headers})
+
+
+def _problem(status: HTTPStatus, code: str, detail: str, headers: Mapping[str, str] | None = None) -> ProblemError:
+    return ProblemError(status, code, detail, {"Tus-Resumable": VERSION, **(headers or {})})
+
+
+ENDPOINTS = (
+    Endpoint("OPTIONS", "/uploads", offered, "What of tus there is", None, answers={204: None}),
+    Endpoint("POST", "/uploads", create, "Begin an upload (tus)", Scope.SUBMIT, answers={201: None}),
+    Endpoint("HEAD", "/uploads/{slide}", offset, "How far an upload is (tus)", Scope.SUBMIT, answers={200: None}),
+    Endpoint("PATCH", "/uploads/{slide}", append, "Go on with an upload (tus)", Scope.SUBMIT, answers={204: None}),
+)

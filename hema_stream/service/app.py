@@ -1,0 +1,101 @@
+"""The application: the parts of the service put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from hema_stream.service.api import access, health, image, live, openapi, results, slides, uploads
+from hema_stream.service.api.routing import PREFIX, Call, Endpoint, register
+from hema_stream.service.auth import Tickets, TokenStore
+from hema_stream.service.dispatch import Dispatcher
+from hema_stream.service.hub import LiveHub
+from hema_stream.service.jobs import JobStore
+from hema_stream.service.jobs.database import open_database
+from hema_stream.service.metrics import Metrics, measuring
+from hema_stream.service.parts import (
+    DISPATCHER,
+    HUB,
+    METRICS,
+    RATES,
+    SETTINGS,
+    STORE,
+    TICKETS,
+    TOKENS,
+    UPLOADS,
+    VIEWER,
+)
+from hema_stream.service.problems import problems
+from hema_stream.service.rates import Rates
+from hema_stream.service.settings import ServiceSettings
+from hema_stream.service.viewer import Viewer
+
+ENDPOINTS = (
+    *slides.ENDPOINTS,
+    *uploads.ENDPOINTS,
+    *results.ENDPOINTS,
+    *image.ENDPOINTS,
+    *access.ENDPOINTS,
+    *health.ENDPOINTS,
+)
+PRIVATE = 0o700
+"""Mode of a new data folder: images and reports of patients are nobody else's on this machine."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+async def make_app(settings: ServiceSettings) -> web.Application:
+    """Put a service together: folders, database and tokens are ready, the pipeline starts with the application."""
+    settings.data.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    for folder in (settings.results, settings.uploads):
+        folder.mkdir(exist_ok=True)
+    database = await asyncio.to_thread(open_database, settings.database_url)
+    limits, metrics = settings.limits, Metrics()
+    app = web.Application(middlewares=[measuring(metrics), problems], client_max_size=limits.http.body)
+    app[SETTINGS], app[METRICS] = settings, metrics
+    app[STORE], app[TOKENS], app[TICKETS] = JobStore(database), TokenStore(database), Tickets(limits.tickets)
+    app[RATES], app[VIEWER], app[UPLOADS] = Rates(limits.http), Viewer(limits.viewer), {}
+    app[HUB] = LiveHub(limits.live)
+    app[DISPATCHER] = Dispatcher(settings, app[STORE], app[HUB])
+    metrics.watch(app[DISPATCHER].pipeline.statistics, lambda: app[DISPATCHER].ended, app[HUB].clients)
+    register(app, [*ENDPOINTS, _described()])
+    app.router.add_get(live.PATH, live.follow)
+    app.on_response_prepare.append(_harden)
+    app.cleanup_ctx.append(_working)
+    return app
+
+
+def _described() -> Endpoint:
+    """The OpenAPI document, which describes itself too."""
+
+    async def describe(call: Call) -> web.Response:
+        """The OpenAPI document."""
+        return web.Response(body=text, content_type="application/json")
+
+    endpoint = Endpoint("GET", "/openapi.json", describe, "This document", None, answers={200: "application/json"})
+    text = openapi.document([*ENDPOINTS, endpoint])
+    return endpoint
+
+
+async def _working(app: web.Application) -> AsyncIterator[None]:
+    await app[DISPATCHER].start()
+    yield
+    await app[DISPATCHER].stop()
+    await app[VIEWER].close()
+
+
+async def _harden(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers that every answer has; what is no picture is not kept by anybody."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.path.startswith(PREFIX):
+        response.headers.setdefault("Cache-Control", "no-store")

@@ -1,0 +1,188 @@
+"""Dispatch: jobs from the database into the warm pipeline, the most urgent first, and their ends back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from hema_stream.core.errors import HemaError
+from hema_stream.core.slide import InputImage, Slide
+from hema_stream.service.artefacts import report_digest, report_url
+from hema_stream.service.facts import facts_of
+from hema_stream.service.hub import LiveHub
+from hema_stream.service.jobs import Job, JobStore, Origin, Status
+from hema_stream.service.jobs.store import Ending
+from hema_stream.service.recovery import recover
+from hema_stream.service.settings import ServiceSettings
+from hema_stream.service.submission import contained
+from hema_stream.service.warm import WarmPipeline
+
+RETRY_AFTER = 5.0
+"""Seconds before a pipeline that failed is begun anew."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Keeps the pipeline busy with what is queued.
+
+    Attributes:
+        pipeline: the warm one.
+        ended: number of slides by how they ended, since the start.
+    """
+
+    def __init__(self, settings: ServiceSettings, store: JobStore, hub: LiveHub) -> None:
+        self._settings, self._store, self._hub = settings, store, hub
+        hub.on_opened = self._slide_opened
+        self.pipeline = WarmPipeline(settings, hub, self._slide_ended, self._pipeline_failed)
+        self.ended: dict[str, int] = {}
+        self._open: set[str] = set()
+        self._unwanted: set[str] = set()
+        self._failures = 0
+        self._woken = asyncio.Event()
+        self._dispatching: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether slides are being worked on, or would be."""
+        return self.pipeline.running and self._dispatching is not None and not self._dispatching.done()
+
+    async def start(self) -> None:
+        """Put right what the last stop interrupted, start the pipeline, and begin.
+
+        Raises:
+            FlowError, HemaError: the pipeline cannot be started.
+        """
+        await asyncio.to_thread(recover, self._store, self._settings.results, self._settings.limits.jobs.attempts)
+        await self.pipeline.start()
+        self._dispatching = asyncio.create_task(self._dispatch())
+        self._dispatching.add_done_callback(self._reap)
+        self.wake()
+
+    async def stop(self) -> None:
+        """Begin nothing more and stop; what is under way stays marked as running and is begun anew later."""
+        if self._dispatching is not None:
+            self._dispatching.cancel()
+            await asyncio.gather(self._dispatching, return_exceptions=True)
+        await self.pipeline.stop(self._settings.limits.jobs.grace)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def wake(self) -> None:
+        """Say that something may be queued, or that there may be room."""
+        self._woken.set()
+
+    async def cancel(self, job_id: str) -> None:
+        """Cancel a job, waiting or under way.
+
+        Raises:
+            JobStateError: it has ended.
+        """
+        self._unwanted.add(job_id)
+        if await asyncio.to_thread(self._store.withdraw, job_id):
+            self._unwanted.discard(job_id)
+            self._hub.finish(job_id, Status.CANCELLED, None, None)
+        elif self.pipeline.running and not await self.pipeline.cancel(job_id):
+            self._slide_ended(job_id, Status.CANCELLED, None)
+
+    def _slide_opened(self, slide: Slide) -> None:
+        """Keep what a slide was opened as."""
+        self._spawn(asyncio.to_thread(self._store.opened, slide.id, facts_of(slide)))
+
+    async def _dispatch(self) -> None:
+        while True:
+            # Cleared before looking: what is queued while the database answers must not go unheard.
+            self._woken.clear()
+            while self.pipeline.running and len(self._open) < self._settings.limits.jobs.open:
+                failures = self._failures
+                job = await asyncio.to_thread(self._store.claim)
+                if job is None:
+                    break
+                await self._begin_in_turn(job, failures)
+            await self._woken.wait()
+
+    async def _begin_in_turn(self, job: Job, failures: int) -> None:
+        """Begin a job; one that never ended before runs alone, so that if it takes all down, it is the only one."""
+        if job.attempts <= self._settings.limits.jobs.together:
+            await self._begin(job, failures)
+            return
+        await self._nothing_open()
+        await self._begin(job, failures)
+        await self._nothing_open()
+
+    async def _nothing_open(self) -> None:
+        while self._open:
+            self._woken.clear()
+            await self._woken.wait()
+
+    async def _begin(self, job: Job, failures: int) -> None:
+        """Hand a job to the pipeline, if that is still the one for which the job was claimed."""
+        self._open.add(job.id)
+        self._hub.begin(job.id, job.name)
+        try:
+            path = await asyncio.to_thread(self._still_allowed, job)
+        except HemaError as error:
+            self._slide_ended(job.id, Status.REJECTED, error)
+            return
+        if job.id in self._unwanted:
+            self._slide_ended(job.id, Status.CANCELLED, None)
+        elif failures != self._failures or not self.pipeline.running:
+            await asyncio.to_thread(self._store.requeue, job.id)
+            self._open.discard(job.id)
+        else:
+            self.pipeline.offer(InputImage(job.id, path, job.mpp), job.priority)
+
+    def _still_allowed(self, job: Job) -> Path:
+        """Look at the path again: what it names may have changed since it was submitted."""
+        roots = self._settings.roots if job.origin == Origin.PATH else (self._settings.uploads,)
+        return contained(Path(job.path), roots)
+
+    def _slide_ended(self, slide: str, status: str, error: BaseException | None) -> None:
+        # In a task, so that everything that the pipeline told before is in the hub by then.
+        self._spawn(self._write_end(slide, status, error))
+
+    async def _write_end(self, slide: str, status: str, error: BaseException | None) -> None:
+        try:
+            digest = await asyncio.to_thread(report_digest, self._settings.results / slide)
+            counts, progress = self._hub.counts(slide)
+            code = getattr(error, "code", type(error).__name__) if error else None
+            message = getattr(error, "message", str(error)) if error else None
+            ending = Ending(Status(status), code, message, counts, progress, digest)
+            await asyncio.to_thread(self._store.end, slide, ending)
+            self.ended[status] = self.ended.get(status, 0) + 1
+            self._hub.finish(slide, status, report_url(slide) if digest else None, digest)
+        finally:
+            # An end that cannot be written is put right by the next start; the slot is free all the same.
+            self._open.discard(slide)
+            self._unwanted.discard(slide)
+            self.wake()
+
+    def _pipeline_failed(self, error: BaseException) -> None:
+        self._failures += 1
+        self._spawn(self._begin_anew())
+
+    async def _begin_anew(self) -> None:
+        """Queue again what was open, and start a pipeline again until one runs."""
+        await asyncio.to_thread(recover, self._store, self._settings.results, self._settings.limits.jobs.attempts)
+        self._open.clear()
+        while not self.pipeline.running:
+            await asyncio.sleep(RETRY_AFTER)
+            try:
+                await self.pipeline.start()
+            except Exception:
+                _log.exception("pipeline cannot be started")
+        self.wake()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+
+    def _reap(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("dispatch failed", exc_info=error)

@@ -1,0 +1,167 @@
+"""The store of jobs: every change of a job's state is one transaction, checked against the state that it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, func, select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from hema_stream.core.errors import HemaError
+from hema_stream.service.jobs.job import Job, Status
+
+
+class JobStateError(HemaError):
+    """A job is not in a state in which this can be done."""
+
+    code = "job_state"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Jobs, newest first; ``before`` asks for the page after it, None where there is none."""
+
+    jobs: Sequence[Job]
+    before: int | None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What becomes of a job at its end."""
+
+    status: Status
+    code: str | None = None
+    message: str | None = None
+    counts: Mapping[str, int] | None = None
+    progress: Mapping[str, int] | None = None
+    sha256: str | None = None
+
+
+class JobStore:
+    """Jobs in a database. Calls wait for the disk: make them from a thread, any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+
+    def add(self, job: Job) -> Job:
+        """Keep a new job."""
+        with self._sessions.begin() as session:
+            session.add(job)
+        return job
+
+    def get(self, job_id: str) -> Job | None:
+        """Look up a job by its id."""
+        with self._sessions() as session:
+            return _find(session, job_id)
+
+    def page(
+        self, *, statuses: Collection[str] = (), text: str = "", before: int | None = None, limit: int = 50
+    ) -> Page:
+        """List jobs whose name holds a text, newest first."""
+        wanted = select(Job).order_by(Job.number.desc()).limit(limit + 1)
+        conditions: list[ColumnElement[bool]] = []
+        if statuses:
+            conditions.append(Job.status.in_(statuses))
+        if text:
+            conditions.append(Job.name.icontains(text, autoescape=True))
+        if before is not None:
+            conditions.append(Job.number < before)
+        with self._sessions() as session:
+            jobs = session.scalars(wanted.where(*conditions)).all()
+        return Page(jobs[:limit], jobs[limit - 1].number if len(jobs) > limit else None)
+
+    def claim(self) -> Job | None:
+        """Take the next queued job, the most urgent and then the oldest, and mark it as running."""
+        queue = select(Job.number).where(Job.status == Status.QUEUED).order_by(Job.priority.desc(), Job.number)
+        first = queue.limit(1).with_for_update(skip_locked=True).scalar_subquery()
+        taken = update(Job).where(Job.number == first, Job.status == Status.QUEUED)
+        values = {"status": Status.RUNNING, "started": datetime.now(UTC), "attempts": Job.attempts + 1}
+        with self._sessions.begin() as session:
+            return session.scalars(taken.values(values).returning(Job)).one_or_none()
+
+    def end(self, job_id: str, ending: Ending) -> None:
+        """Write down how a running or waiting job ended; one that has ended, or was deleted, is left alone."""
+        with self._sessions.begin() as session:
+            job = _find(session, job_id)
+            if job is None or Status(job.status).over:
+                return
+            job.status, job.finished = ending.status, datetime.now(UTC)
+            job.code, job.message, job.sha256 = ending.code, ending.message, ending.sha256
+            job.counts, job.progress = dict(ending.counts or {}), dict(ending.progress or {})
+
+    def opened(self, job_id: str, facts: Mapping[str, Any]) -> None:
+        """Keep what a slide was opened as."""
+        with self._sessions.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(facts=dict(facts)))
+
+    def uploaded(self, job_id: str) -> None:
+        """Put a job whose image has arrived whole into the queue.
+
+        Raises:
+            JobStateError: it is not waiting for its image.
+        """
+        with self._sessions.begin() as session:
+            job = _find(session, job_id)
+            if job is None or job.status != Status.UPLOADING:
+                raise JobStateError("waits for no upload", place=job_id, remedy="look at its status")
+            job.status = Status.QUEUED
+
+    def requeue(self, job_id: str) -> None:
+        """Put a running job back into the queue; one that is not running is left alone."""
+        back = update(Job).where(Job.id == job_id, Job.status == Status.RUNNING)
+        with self._sessions.begin() as session:
+            session.execute(back.values(status=Status.QUEUED))
+
+    def withdraw(self, job_id: str) -> bool:
+        """Cancel a job that was not begun; False where it was.
+
+        Raises:
+            JobStateError: it has ended.
+        """
+        with self._sessions.begin() as session:
+            job = _find(session, job_id)
+            if job is None or Status(job.status).over:
+                raise JobStateError("has ended", place=job_id, remedy="nothing is left to cancel")
+            if job.status == Status.RUNNING:
+                return False
+            job.status, job.finished = Status.CANCELLED, datetime.now(UTC)
+            return True
+
+    def prioritise(self, job_id: str, priority: int) -> Job | None:
+        """Change how urgent a job is; one under way goes on as it is."""
+        with self._sessions.begin() as session:
+            job = _find(session, job_id)
+            if job is not None:
+                job.priority = priority
+            return job
+
+    def delete(self, job_id: str) -> Job:
+        """Forget a job.
+
+        Raises:
+            JobStateError: it is running, or there is none.
+        """
+        with self._sessions.begin() as session:
+            job = _find(session, job_id)
+            if job is None or job.status == Status.RUNNING:
+                raise JobStateError("is under way", place=job_id, remedy="cancel it first")
+            session.delete(job)
+            return job
+
+    def running(self) -> Sequence[Job]:
+        """Jobs that are marked as running: after a start, those that the last stop interrupted."""
+        with self._sessions() as session:
+            return session.scalars(select(Job).where(Job.status == Status.RUNNING).order_by(Job.number)).all()
+
+    def counts(self) -> dict[str, int]:
+        """Number of jobs by status."""
+        with self._sessions() as session:
+            rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
+            return {status: count for status, count in rows}  # noqa: C416  dict() does not know a Row for a pair
+
+
+def _find(session: Session, job_id: str) -> Job | None:
+    return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()

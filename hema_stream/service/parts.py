@@ -1,0 +1,27 @@
+"""The parts of a running service, as handlers find them in the application."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from hema_stream.service.auth import Tickets, TokenStore
+from hema_stream.service.dispatch import Dispatcher
+from hema_stream.service.hub import LiveHub
+from hema_stream.service.jobs import JobStore
+from hema_stream.service.metrics import Metrics
+from hema_stream.service.rates import Rates
+from hema_stream.service.settings import ServiceSettings
+from hema_stream.service.viewer import Viewer
+
+SETTINGS = web.AppKey("settings", ServiceSettings)
+STORE = web.AppKey("store", JobStore)
+HUB = web.AppKey("hub", LiveHub)
+DISPATCHER = web.AppKey("dispatcher", Dispatcher)
+TOKENS = web.AppKey("tokens", TokenStore)
+TICKETS = web.AppKey("tickets", Tickets)
+RATES = web.AppKey("rates", Rates)
+VIEWER = web.AppKey("viewer", Viewer)
+UPLOADS = web.AppKey("uploads", dict[str, asyncio.Lock])
+METRICS = web.AppKey("metrics", Metrics)

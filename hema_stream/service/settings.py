@@ -1,0 +1,132 @@
+"""What a service is told: limits from configs/service.yaml, places and pipeline from whoever starts it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from limits import RateLimitItem, parse
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+
+from hema_stream.core.configs import load_config
+from hema_stream.core.errors import ConfigError
+from hema_stream.service.live.limits import LiveLimits
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class JobLimits(_Part):
+    """How many slides at a time, and how often one is tried."""
+
+    open: PositiveInt
+    attempts: PositiveInt
+    together: PositiveInt
+    grace: PositiveFloat
+    page: PositiveInt
+    most_page: PositiveInt
+
+
+class UploadLimits(_Part):
+    """Sizes of uploads, bytes."""
+
+    most_bytes: PositiveInt
+    spare_bytes: PositiveInt
+    chunk: PositiveInt
+
+
+class HttpLimits(_Part):
+    """Sizes and rates of requests; rates as ``n/period``."""
+
+    body: PositiveInt
+    requests: str
+    refused: str
+
+    @property
+    def request_rate(self) -> RateLimitItem:
+        """Requests an address may make."""
+        return parse(self.requests)
+
+    @property
+    def refusal_rate(self) -> RateLimitItem:
+        """Wrong tokens and tickets that an address may show."""
+        return parse(self.refused)
+
+
+class TicketLimits(_Part):
+    """How long a ticket is good for, seconds, and how many there are at a time."""
+
+    seconds: PositiveFloat
+    most: PositiveInt
+
+
+class ViewerLimits(_Part):
+    """Deep-zoom tiles: side and overlap in pixels, bytes cached, slides open at a time."""
+
+    tile: PositiveInt
+    overlap: int
+    cache: PositiveInt
+    open: PositiveInt
+
+
+class ServiceLimits(_Part):
+    """configs/service.yaml."""
+
+    live: LiveLimits
+    jobs: JobLimits
+    uploads: UploadLimits
+    http: HttpLimits
+    tickets: TicketLimits
+    viewer: ViewerLimits
+
+
+def load_limits() -> ServiceLimits:
+    """Read the shipped limits.
+
+    Raises:
+        ConfigError: names the key that is wrong.
+    """
+    try:
+        return ServiceLimits.model_validate(load_config("service.yaml"))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigError(first["msg"], place=f"service.yaml: {key}", remedy="correct the file") from error
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """One service.
+
+    Attributes:
+        data: folder of the database, uploads and results.
+        roots: folders whose images may be submitted by path.
+        origins: web origins besides the service's own that may open a WebSocket.
+        profile, settings: of the pipeline, as for ``analyze``.
+        database: SQLAlchemy URL; empty for a file in ``data``.
+    """
+
+    data: Path
+    roots: Sequence[Path] = ()
+    origins: Sequence[str] = ()
+    profile: str = "cpu"
+    settings: Sequence[str] = ()
+    database: str = ""
+    limits: ServiceLimits = field(default_factory=load_limits)
+
+    @property
+    def database_url(self) -> str:
+        """Where the jobs are kept."""
+        return self.database or f"sqlite:///{self.data / 'service.db'}"
+
+    @property
+    def results(self) -> Path:
+        """Folder of results, one within it a slide."""
+        return self.data / "results"
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of uploaded images."""
+        return self.data / "uploads"

@@ -1,0 +1,123 @@
+"""The warm pipeline: one for all slides, its models loaded once; begun anew where it fails as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from hema_stream.core.errors import InputError
+from hema_stream.core.slide import InputImage
+from hema_stream.flow import Pipeline
+from hema_stream.flow.bus import SlideEnded
+from hema_stream.flow.errors import StageError
+from hema_stream.service.build import build_pipeline, identify_report
+from hema_stream.service.hub import LiveHub
+from hema_stream.service.settings import ServiceSettings
+
+NAME = "serve"
+_log = structlog.get_logger(__name__)
+
+Ended = Callable[[str, str, BaseException | None], None]
+
+
+class WarmPipeline:
+    """Runs configs/pipelines/serve.launch.
+
+    Args:
+        ended: called with a slide's id, how it ended (``done``, ``rejected``, ``failed``, ``cancelled``) and why.
+        broken: called when the pipeline as a whole has failed; everything that was open in it is gone.
+    """
+
+    def __init__(
+        self, settings: ServiceSettings, hub: LiveHub, ended: Ended, broken: Callable[[BaseException], None]
+    ) -> None:
+        self._settings, self._hub, self._ended, self._broken = settings, hub, ended, broken
+        self._pipeline: Pipeline | None = None
+        self._failure: BaseException | None = None
+        self._cancelled: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether slides can be offered."""
+        return self._pipeline is not None
+
+    async def start(self) -> None:
+        """Build the pipeline and load its models.
+
+        Raises:
+            FlowError, HemaError: it cannot be built or started.
+        """
+        settings = self._settings
+        pipeline = build_pipeline(
+            NAME, settings.profile, settings.settings, {"report": {"out": settings.results, "overlay": True}}
+        )
+        identify_report(pipeline, NAME, settings.profile, settings.settings)
+        self._cancelled = set()
+        stage: Any = pipeline["hub"]
+        stage.watcher, stage.wants_part = self._hub, self._cancelled.__contains__
+        await pipeline.start()
+        self._pipeline = pipeline
+        self._failure = None
+        reading = asyncio.create_task(self._read(pipeline))
+        self._tasks = [reading, asyncio.create_task(self._watch(pipeline, reading))]
+
+    async def stop(self, grace: float) -> None:
+        """Stop; calls in flight get ``grace`` seconds. What is open ends nowhere and is begun anew later.
+
+        The pipeline cancels it, but only what a person cancelled is reported in part: a report says that a job ended.
+        """
+        pipeline, self._pipeline = self._pipeline, None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if pipeline is not None:
+            await pipeline.stop(grace)
+
+    def offer(self, image: InputImage, priority: int) -> None:
+        """Open an image as a slide."""
+        self._stage("intake").offer(image, priority)
+
+    async def cancel(self, slide: str) -> bool:
+        """Cancel a slide; False where it had not become one yet, so that nothing will tell of its end."""
+        if self._stage("intake").withdraw(slide):
+            return False
+        if self._pipeline is not None:
+            self._cancelled.add(slide)
+            await self._pipeline.cancel(slide)
+        return True
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """Figures of stages and links; empty while nothing runs."""
+        return self._pipeline.statistics() if self._pipeline else {"stages": {}, "links": {}}
+
+    def _stage(self, name: str) -> Any:
+        if self._pipeline is None:
+            raise RuntimeError("the pipeline is not running")
+        return self._pipeline[name]
+
+    async def _read(self, pipeline: Pipeline) -> None:
+        async for message in pipeline.bus:
+            if isinstance(message, SlideEnded) and not self._went_down_with(message):
+                cause = message.error.cause if isinstance(message.error, StageError) else message.error
+                status = "rejected" if isinstance(cause, InputError) else message.outcome
+                self._cancelled.discard(message.slide)
+                self._ended(message.slide, status, cause or message.error)
+
+    def _went_down_with(self, message: SlideEnded) -> bool:
+        """Whether a slide only ended since the whole pipeline did: it is begun anew."""
+        return self._failure is not None and message.error is self._failure
+
+    async def _watch(self, pipeline: Pipeline, reading: asyncio.Task[None]) -> None:
+        """Wait until the pipeline fails: its intake never ends by itself."""
+        try:
+            await pipeline.drain()
+        except Exception as error:
+            _log.exception("pipeline failed")
+            self._pipeline, self._failure = None, error
+            await pipeline.stop(0.0)
+            await asyncio.wait({reading})
+            self._broken(error)

@@ -1,0 +1,141 @@
+"""Jobs in the database: claimed in order, ended once, listed in pages, and as the migrations make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine
+
+from hema_stream.service.jobs import Job, JobStore, Status
+from hema_stream.service.jobs.database import open_database
+from hema_stream.service.jobs.job import Base
+from hema_stream.service.jobs.store import Ending, JobStateError
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    made = open_database(f"sqlite:///{tmp_path / 'service.db'}")
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> JobStore:
+    return JobStore(engine)
+
+
+def job(name: str, **changes: Any) -> Job:
+    facts = {"origin": "path", "status": Status.QUEUED, "priority": 0, "submitted": datetime.now(UTC)}
+    return Job(id=name, name=f"{name}.png", path=f"/smears/{name}.png", **{**facts, **changes})
+
+
+def test_the_migrations_make_what_the_models_say(engine: Engine) -> None:
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert differences == []
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    for _ in range(2):
+        engine = open_database(f"sqlite:///{tmp_path / 'service.db'}")
+        store = JobStore(engine)
+        if not store.get("a"):
+            store.add(job("a"))
+        assert store.get("a") is not None
+        engine.dispose()
+
+
+def test_the_urgent_go_first_and_then_the_oldest(store: JobStore) -> None:
+    for name, priority in (("a", 0), ("b", 5), ("c", 0), ("d", 5)):
+        store.add(job(name, priority=priority))
+    claimed = [taken.id for _ in range(4) if (taken := store.claim())]
+    assert claimed == ["b", "d", "a", "c"]
+    assert store.claim() is None
+    assert {taken.attempts for taken in store.running()} == {1}
+
+
+def test_a_job_is_claimed_once_by_however_many_ask(store: JobStore) -> None:
+    for number in range(20):
+        store.add(job(f"j{number}"))
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [taken.id for taken in pool.map(lambda _: store.claim(), range(40)) if taken]
+    assert sorted(claimed) == sorted(f"j{number}" for number in range(20))
+
+
+def test_an_end_is_written_once(store: JobStore) -> None:
+    store.add(job("a"))
+    store.claim()
+    store.end("a", Ending(Status.DONE, counts={"cells": 3}, progress={"analysed": 1}, sha256="ab"))
+    store.end("a", Ending(Status.FAILED, code="late"))
+    found = store.get("a")
+    assert found is not None
+    assert (found.status, found.code, found.counts, found.sha256) == ("done", None, {"cells": 3}, "ab")
+    assert found.finished is not None
+    assert found.finished.tzinfo is UTC
+
+
+def test_what_was_interrupted_is_queued_again(store: JobStore) -> None:
+    store.add(job("a"))
+    store.claim()
+    store.requeue("a")
+    taken = store.claim()
+    assert taken is not None
+    assert taken.attempts == 2
+
+
+def test_only_what_was_not_begun_is_withdrawn(store: JobStore) -> None:
+    for name in ("a", "b"):
+        store.add(job(name))
+    store.claim()
+    assert not store.withdraw("a")
+    assert store.withdraw("b")
+    with pytest.raises(JobStateError):
+        store.withdraw("b")
+    assert store.claim() is None
+
+
+def test_what_is_under_way_is_not_deleted(store: JobStore) -> None:
+    store.add(job("a"))
+    store.claim()
+    with pytest.raises(JobStateError):
+        store.delete("a")
+    store.end("a", Ending(Status.CANCELLED))
+    store.delete("a")
+    assert store.get("a") is None
+
+
+def test_pages_hold_every_job_once_newest_first(store: JobStore) -> None:
+    for number in range(7):
+        store.add(job(f"j{number}"))
+    seen, before = [], None
+    while True:
+        page = store.page(before=before, limit=3)
+        seen += [found.id for found in page.jobs]
+        before = page.before
+        if before is None:
+            break
+    assert seen == [f"j{number}" for number in reversed(range(7))]
+
+
+def test_lists_are_filtered(store: JobStore) -> None:
+    for name, status in (("ward_1", Status.QUEUED), ("wardX1", Status.DONE), ("other", Status.DONE)):
+        store.add(job(name, status=status))
+    assert [found.id for found in store.page(statuses=["done"]).jobs] == ["other", "wardX1"]
+    assert [found.id for found in store.page(text="WARD_").jobs] == ["ward_1"]
+    assert store.counts() == {"queued": 1, "done": 2}
+
+
+def test_an_upload_is_queued_when_it_is_whole(store: JobStore) -> None:
+    store.add(job("a", status=Status.UPLOADING, origin="upload"))
+    assert store.claim() is None
+    store.uploaded("a")
+    assert store.claim() is not None
+    with pytest.raises(JobStateError):
+        store.uploaded("a")

@@ -43,11 +43,15 @@ def paint(fields: Path, out: Path, names: list[str], scale: float) -> None:
         cv2.imwrite(str(target.with_suffix(".png")), pixels)
 
 
-def answer(work: Path, fields: Path, fold: int) -> list[dict[str, str]]:
-    """Ask a fold's model for the fold's centres on painted fields."""
+def answer(work: Path, fields: Path, fold: int, shape: str | None) -> list[dict[str, str]]:
+    """Ask a fold's model for the fold's centres on painted fields, those that hold ``shape`` where one is named."""
     asked = work / f"rbc-{fold}.card.json.points.csv"
     with asked.open(newline="") as handle:
         rows = list(csv.DictReader(handle))
+    holding = {row["image"] for row in rows if shape in (None, row["class"])}
+    rows = [row for row in rows if row["image"] in holding]
+    if not rows:
+        return []
     with (fields / "fields.csv").open(newline="") as handle:
         scale = {row["image"]: float(row["mpp"]) for row in csv.DictReader(handle)}
     names = sorted({row["image"] for row in rows})
@@ -69,9 +73,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--shape", help="only fields that hold this one")
     asked = parser.parse_args()
     folds = sorted(int(path.name[4:].split(".")[0]) for path in asked.work.glob("rbc-*.safetensors"))
-    rows = [row for fold in folds for row in answer(asked.work, asked.data / "chula_rbc12", fold)]
+    rows = [row for fold in folds for row in answer(asked.work, asked.data / "chula_rbc12", fold, asked.shape)]
     label, said = [row["class"] for row in rows], [row["predicted"] for row in rows]
     scores = macro_f1(label, said, sorted(set(label)))
     told = recalls(label, [a == b for a, b in zip(label, said, strict=True)])

@@ -55,7 +55,7 @@ class ClassifyRecipe:
 
 
 RECIPES = {
-    "wbc": ClassifyRecipe(16, (HARD, FINE, FINE), mixup=0.2, views=4),
+    "wbc": ClassifyRecipe(16, (HARD, FINE, FINE), mixup=0.2, views=2),
     "rbc": ClassifyRecipe(5, (MILD,)),
 }
 

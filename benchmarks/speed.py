@@ -45,7 +45,7 @@ async def measure(slide: Path, runs: int, profile: str, settings: list[str], art
             figures = pipeline.statistics()
             pipeline.bus.close()
             await reading
-        cells = json.loads((Path(out) / "run1" / "report.json").read_text())["summary"]["total_cells"]
+        cells = json.loads((Path(out) / f"run{runs}" / "report.json").read_text())["summary"]["total_cells"]
     walls = [b - a for a, b in pairwise(ended)]
     return {"startup_s": started, "walls_s": walls, "cells": cells, "statistics": figures}
 

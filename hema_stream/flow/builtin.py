@@ -28,7 +28,7 @@ class Queue(Identity):
     """An explicit place to wait: the link into it has these limits. It leaks only where the caps say droppable."""
 
     max_size_buffers: int = prop(64, doc="items that wait at most", ge=1)
-    max_size_bytes: int = prop(256 << 20, doc="bytes that wait at most", unit="B", ge=1)
+    max_size_bytes: int = prop(64 << 20, doc="bytes that wait at most", unit="B", ge=1)
     leaky: Leaky = prop(
         "no", doc="what is dropped when it is full: the newest or the oldest", choices=("no", "upstream", "downstream")
     )

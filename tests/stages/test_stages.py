@@ -16,11 +16,12 @@ from hema_stages.decode import Decode
 from hema_stages.plan import Plan
 from hema_stages.segment.stage import _priorities
 from hema_stages.source import find_inputs, name_inputs, safe_stem
-from hema_stages.stain import Stain, normalise
+from hema_stages.stain import Stain, macenko, normalise
 from hema_stages.validate import Validate
 
 from hema_stream.core.calibration import Calibration, Foreground, MacenkoFit, StainFit
 from hema_stream.core.cells import CellTable, Kind, Priority
+from hema_stream.core.configs import load_config
 from hema_stream.core.segmented import Segmented
 from hema_stream.core.slide import InputImage, Scale, ScaleSource
 from hema_stream.core.tile import Tile, TilePlan, TileSpec
@@ -175,18 +176,20 @@ class TestStain:
         assert said in fit.reason
         assert fit.in_range == (not said)
 
-    def test_the_kernel_is_lookup_matrix_exponential(self) -> None:
-        from hema_stages.stain import kernel
-
+    def test_macenko_is_the_exact_mapping_within_a_grey_level(self) -> None:
         rng = np.random.default_rng(0)
-        pixels = rng.integers(0, 256, (20, 30, 3), np.uint8)
-        ground = np.array([230, 220, 225], np.float32)
-        density = np.stack([-np.log((np.arange(256) + 1) / (g + 1)) for g in ground]).astype(np.float32)
-        matrix = (np.eye(3) + rng.normal(0, 0.1, (3, 3))).astype(np.float32)
-        looked = np.stack([density[c][pixels[..., c]] for c in range(3)], axis=-1)
-        plain = np.clip((ground + 1) * np.exp(-looked @ matrix.T) - 0.5, 0, 255).astype(np.uint8)
-        assert np.abs(kernel()(pixels, density, matrix, ground).astype(int) - plain.astype(int)).max() <= 1
-        np.testing.assert_array_equal(normalise(pixels[:2, :2], density, matrix, ground), plain[:2, :2])
+        pixels = rng.integers(0, 256, (200, 300, 3), np.uint8)
+        ground = np.array([230, 220, 225], np.uint8)
+        own = np.array([[0.65, 0.1], [0.70, 0.85], [0.29, 0.5]], np.float32)
+        fit = MacenkoFit(matrix=own / np.linalg.norm(own, axis=0), strength=np.array([1.2, 0.5], np.float32))
+        reference = load_config("stain_reference.yaml")
+        target, background = np.array(reference["matrix"]).T, np.array(reference["background"])
+        density = -np.log((pixels + 1.0) / (ground + 1.0))
+        amounts = density @ np.linalg.pinv(fit.matrix).T * (np.array(reference["strength"]) / fit.strength)
+        exact = np.clip((background + 1) * np.exp(-amounts @ target.T) - 0.5, 0, 255).astype(np.uint8)
+        assert np.abs(macenko(fit, ground)(pixels).astype(int) - exact).max() <= 1
+        state = np.zeros((3, 256), np.float32), np.eye(3, dtype=np.float32), np.zeros((3, 8), np.uint8)
+        np.testing.assert_array_equal(normalise(pixels[:2, :2], *state), 0)  # beyond the table is its last colour
 
 
 def cells_of(**columns: list) -> CellTable:

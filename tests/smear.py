@@ -31,7 +31,11 @@ def slide(width: int = 1000, height: int = 800, path: Path = Path("field.png"), 
 def calibration(mpp: float = 0.25, source: ScaleSource = ScaleSource.METADATA, **changes: Any) -> Calibration:
     made = Calibration(
         scale=Scale(mpp, source),
-        stain=MacenkoFit(matrix=np.zeros((3, 2), np.float32), strength=np.ones(2, np.float32)),
+        stain=MacenkoFit(
+            matrix=np.zeros((3, 2), np.float32),
+            strength=np.ones(2, np.float32),
+            red_cells=np.ones(3, np.float32),
+        ),
         background=np.full(3, 230, np.uint8),
         focus_threshold=12.0,
         focus=60.0,

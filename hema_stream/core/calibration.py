@@ -32,11 +32,13 @@ class MacenkoFit(StainFit):
     Attributes:
         matrix: (3, 2) float32 unit stain vectors (columns) of this slide.
         strength: (2,) float32 99th percentile concentrations.
+        red_cells: (3,) float32 decadic optical density of red cells, by channel.
     """
 
     method: ClassVar[str] = "macenko"
     matrix: NDArray[np.float32]
     strength: NDArray[np.float32]
+    red_cells: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,55 +48,24 @@ def gather_crops(
     Returns:
         (N, out_px, out_px, 3) uint8 RGB.
     """
+    import cv2
+
     out = np.empty((len(centres), out_px, out_px, 3), np.uint8)
-    _kernel()(
-        fine, np.asarray(centres, np.float64), np.asarray(sides, np.float64), out, np.asarray(background, np.uint8)
-    )
+    ground = [int(value) for value in background]
+    for crop, (x, y), side in zip(out, centres.tolist(), sides.tolist(), strict=True):
+        samples = 2 if side > 1.5 * out_px else 1
+        step = side / (out_px * samples)
+        corner = (step - side) / 2 - 0.5  # middle of the first sample, from the centre
+        matrix = np.array([[step, 0.0, x + corner], [0.0, step, y + corner]])
+        sampled = cv2.warpAffine(
+            fine,
+            matrix,
+            (out_px * samples, out_px * samples),
+            dst=crop if samples == 1 else None,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=ground,
+        )
+        if samples > 1:
+            cv2.resize(sampled, (out_px, out_px), dst=crop, interpolation=cv2.INTER_AREA)
     return out
-
-
-@cache
-def _kernel() -> Callable[..., None]:
-    from numba import njit
-
-    compiled: Callable[..., None] = njit(cache=True, nogil=True, fastmath=True)(_gather)
-    return compiled
-
-
-def _gather(fine: Any, centres: Any, sides: Any, out: Any, background: Any) -> None:
-    height, width = fine.shape[0], fine.shape[1]
-    count, side_px = out.shape[0], out.shape[1]
-    for n in range(count):
-        step = sides[n] / side_px
-        samples = 2 if step > 1.5 else 1
-        left = centres[n, 0] - sides[n] / 2 - 0.5
-        top = centres[n, 1] - sides[n] / 2 - 0.5
-        for v in range(side_px):
-            for u in range(side_px):
-                red, green, blue = 0.0, 0.0, 0.0
-                for b in range(samples):
-                    y = top + (v + (b + 0.5) / samples) * step
-                    y0 = int(np.floor(y))
-                    wy = y - y0
-                    for a in range(samples):
-                        x = left + (u + (a + 0.5) / samples) * step
-                        x0 = int(np.floor(x))
-                        wx = x - x0
-                        for j in range(2):
-                            weight_y = wy if j else 1.0 - wy
-                            row = y0 + j
-                            for i in range(2):
-                                weight = weight_y * (wx if i else 1.0 - wx)
-                                column = x0 + i
-                                if 0 <= row < height and 0 <= column < width:
-                                    red += weight * fine[row, column, 0]
-                                    green += weight * fine[row, column, 1]
-                                    blue += weight * fine[row, column, 2]
-                                else:
-                                    red += weight * background[0]
-                                    green += weight * background[1]
-                                    blue += weight * background[2]
-                total = samples * samples
-                out[n, v, u, 0] = int(red / total + 0.5)
-                out[n, v, u, 1] = int(green / total + 0.5)
-                out[n, v, u, 2] = int(blue / total + 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from hema_stream.core.units import CANONICAL_MPP
 from hema_stream.flow import Caps, Policy, Transform, process, prop
 
 WHITE = np.full(3, 255, np.uint8)
+FITTED_PIXELS = 250_000  # more make a stain's fit no steadier, and every one of them costs a slide's start
 
 
 class Calibrate(Transform[Slide, Slide]):
@@ -99,7 +101,8 @@ class Calibrate(Transform[Slide, Slide]):
             return StainFit(reason="switched off")
         if min(slide.width, slide.height) * scale.mpp < LEAST_SIDE_UM:
             return StainFit(reason="small")
-        pixels = np.concatenate([patch.reshape(-1, 3) for patch in patches])
+        thin = max(isqrt(sum(patch.shape[0] * patch.shape[1] for patch in patches) // FITTED_PIXELS), 1)
+        pixels = np.concatenate([patch[::thin, ::thin].reshape(-1, 3) for patch in patches])
         if self.method == "reinhard":
             return fit_reinhard(pixels, ground)
         limits = StainLimits(self.stain_low, self.stain_high, self.stain_angle, self.stain_green)

@@ -16,6 +16,7 @@ from hema_stream.flow import Caps, Policy, Transform, cpu, prop
 
 STEPS = 1024  # a unit of optical density, natural logarithm
 LIGHTEST, DENSEST = 1, 8  # units of the table below bare ground, and in all; e**-7 of white is black
+MOST_GAIN = 2.0  # a channel whose red cells are further from the reference is not one of a Romanowsky smear
 
 Apply = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
@@ -23,9 +24,11 @@ Apply = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 class Stain(Transform[Tile, Tile]):
     """Map a tile's colours onto the reference stain with the slide's frozen fit (``calibrate.method``).
 
-    Pixels (H, W, 3) uint8 RGB in and out; optical density in float32. A stain out of range is flagged by calibrate
-    and its colours are left alone. Only the pixels in which cells are found are mapped: classifiers see a cell's own
-    colours, as they do in training (docs/decisions/0002-crops-own-colours.md).
+    Pixels (H, W, 3) uint8 RGB in and out; optical density in float32. By a Macenko fit, ground and red cells are
+    brought to the reference channel by channel; ``match=stains`` is Macenko's own mapping of both stains, which moves
+    with the share of nuclei in the sample (docs/decisions/0003-matching-red-cells.md). A stain out of range is flagged
+    by calibrate and its colours are left alone. Only the pixels in which cells are found are mapped: classifiers see a
+    cell's own colours, as they do in training (docs/decisions/0002-crops-own-colours.md).
     """
 
     accepts = Caps("image/tile")
@@ -34,6 +37,11 @@ class Stain(Transform[Tile, Tile]):
     on_error = Policy.GAP
 
     enabled: bool = prop(True, doc="whether colours are mapped at all")
+    match: str = prop(
+        "red_cells",
+        doc="what a Macenko fit brings to the reference: the density of ground and red cells, or both stains",
+        choices=("red_cells", "stains"),
+    )
 
     def start(self) -> None:
         """Compile the kernel."""
@@ -50,7 +58,8 @@ class Stain(Transform[Tile, Tile]):
         if not self.enabled or not fit.in_range:
             return caps, None
         if isinstance(fit, MacenkoFit):
-            return caps, macenko(fit, caps.calibration.background)
+            mapping = red_cells if self.match == "red_cells" else macenko
+            return caps, mapping(fit, caps.calibration.background)
         return caps, reinhard(fit) if isinstance(fit, ReinhardFit) else None
 
     def process(self, tile: Tile, apply: Apply | None) -> Tile:  # type: ignore[override]
@@ -77,6 +86,20 @@ def reinhard(fit: ReinhardFit) -> Apply:
         return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
 
     return apply
+
+
+def red_cells(fit: MacenkoFit, background: NDArray[np.uint8]) -> Apply:
+    """Scale each channel's optical density so that red cells, over the reference's ground, get the reference's."""
+    import cv2
+
+    reference = load_config("stain_reference.yaml")
+    ground = np.array(reference["background"], np.float32)
+    wanted = np.array(reference["red_cells"], np.float32)
+    gain = np.clip(wanted / np.maximum(fit.red_cells, 1e-3), 1 / MOST_GAIN, MOST_GAIN)
+    ramp = np.arange(256, dtype=np.float32)[:, None] + 1
+    mapped = (ground + 1) * (ramp / (background.astype(np.float32) + 1)) ** gain - 1
+    table = np.clip(mapped.round(), 0, 255).astype(np.uint8)[None]
+    return lambda pixels: np.asarray(cv2.LUT(pixels, table), np.uint8)
 
 
 def macenko(fit: MacenkoFit, background: NDArray[np.uint8]) -> Apply:

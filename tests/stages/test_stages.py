@@ -16,7 +16,7 @@ from hema_stages.decode import Decode
 from hema_stages.plan import Plan
 from hema_stages.segment.stage import _priorities
 from hema_stages.source import find_inputs, name_inputs, safe_stem
-from hema_stages.stain import Stain, macenko, normalise
+from hema_stages.stain import Stain, macenko, normalise, red_cells
 from hema_stages.validate import Validate
 
 from hema_stream.core.calibration import Calibration, Foreground, MacenkoFit, StainFit
@@ -140,14 +140,17 @@ class TestStain:
         fit = MacenkoFit(
             matrix=np.eye(3, 2, dtype=np.float32),
             strength=np.ones(2, np.float32),
+            red_cells=np.full(3, 0.2, np.float32),
             in_range=False,
             reason="stain out of range",
         )
         calibration = replace(calibration_of(np.ones((1, 1), bool), 1.0), stain=fit)
         assert Stain("stain").negotiate(Caps("image/tile", calibration=calibration))[1] is None
 
-    @pytest.mark.parametrize("method", ["macenko", "reinhard"])
-    def test_two_stainings_of_one_field_come_closer(self, method: str) -> None:
+    @pytest.mark.parametrize(
+        ("method", "match"), [("macenko", "red_cells"), ("macenko", "stains"), ("reinhard", "red_cells")]
+    )
+    def test_two_stainings_of_one_field_come_closer(self, method: str, match: str) -> None:
         import cv2
 
         field = cv2.imread(str(FIELDS / "chula-106.png"))[..., ::-1]
@@ -157,11 +160,33 @@ class TestStain:
             ground = background_colour(pixels)
             fit = fit_macenko(pixels, ground, StainLimits()) if method == "macenko" else fit_reinhard(pixels, ground)
             calibration = replace(calibration_of(np.ones((1, 1), bool), 1.0), stain=fit, background=ground)
-            _, apply = Stain("stain").negotiate(Caps("image/tile", calibration=calibration))
+            _, apply = Stain("stain", match=match).negotiate(Caps("image/tile", calibration=calibration))
             assert apply is not None
             mapped.append(apply(pixels).astype(float))
         before = np.abs(field.astype(float) - other).mean()
         assert np.abs(mapped[0] - mapped[1]).mean() < 0.5 * before
+
+    def test_red_cells_and_ground_get_the_reference(self) -> None:
+        reference = load_config("stain_reference.yaml")
+        ground, density = np.array([200, 210, 180], np.uint8), np.array([0.2, 0.15, 0.08], np.float32)
+        fit = MacenkoFit(matrix=np.eye(3, 2, dtype=np.float32), strength=np.ones(2, np.float32), red_cells=density)
+        red = ((ground + 1.0) * 10**-density - 1).round().astype(np.uint8)
+        mapped = red_cells(fit, ground)(np.stack([ground, red])[None])[0].astype(float)
+        wanted = (np.array(reference["background"]) + 1) * 10 ** -np.array(reference["red_cells"]) - 1
+        assert np.abs(mapped - [reference["background"], wanted]).max() <= 2
+
+    def test_the_share_of_nuclei_in_the_sample_does_not_move_the_red_cells(self) -> None:
+        rng = np.random.default_rng(0)
+        ground = np.array([222, 215, 220], np.uint8)
+
+        def sample(nuclei: int) -> np.ndarray:
+            density = np.concatenate(
+                [np.tile([0.1, 0.25, 0.12], (20_000 - nuclei, 1)), np.tile([0.6, 0.7, 0.3], (nuclei, 1))]
+            )
+            return ((ground + 1) * 10 ** -(density * rng.normal(1, 0.1, (20_000, 1))) - 1).clip(0, 255).astype(np.uint8)
+
+        few, many = (fit_macenko(sample(n), ground, StainLimits()).red_cells for n in (100, 4_000))
+        np.testing.assert_allclose(few, many, rtol=0.05)
 
     @pytest.mark.parametrize(
         ("channels", "said"),
@@ -181,7 +206,11 @@ class TestStain:
         pixels = rng.integers(0, 256, (200, 300, 3), np.uint8)
         ground = np.array([230, 220, 225], np.uint8)
         own = np.array([[0.65, 0.1], [0.70, 0.85], [0.29, 0.5]], np.float32)
-        fit = MacenkoFit(matrix=own / np.linalg.norm(own, axis=0), strength=np.array([1.2, 0.5], np.float32))
+        fit = MacenkoFit(
+            matrix=own / np.linalg.norm(own, axis=0),
+            strength=np.array([1.2, 0.5], np.float32),
+            red_cells=np.full(3, 0.2, np.float32),
+        )
         reference = load_config("stain_reference.yaml")
         target, background = np.array(reference["matrix"]).T, np.array(reference["background"])
         density = -np.log((pixels + 1.0) / (ground + 1.0))

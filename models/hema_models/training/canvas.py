@@ -12,6 +12,8 @@ from hema_models.training.fields import KINDS, Field
 KNOWN_STRIDE = 8
 LEAST_VISIBLE = 0.15  # less than this of a cell is neither asked for nor punished
 TRIMMED = 0.35  # share of fields that are cut, so that cells halved by a picture's border are learnt
+SLIVERS = 0.5  # share of those with a white cell that are cut through it: a sliver of one is neither red nor platelet
+RESTAINED = 0.35  # share of fields whose optical densities are changed; the others' hue, saturation and value are
 
 
 @dataclass
@@ -76,16 +78,31 @@ class CanvasComposer:
         return draw.finish()
 
     def _view(self, field: Field) -> tuple[int, int, int, int]:
-        """Choose the part of a field that is shown: all of it, or cut from one or two sides by up to 0.6."""
+        """Choose the part of a field that is shown: all of it, or cut by its sides or through a white cell."""
         height, width = field.pixels.shape[:2]
-        view = [0, 0, width, height]
-        if self._rng.random() < TRIMMED:
-            for side in self._rng.choice(4, size=self._rng.integers(1, 3), replace=False):
-                length = width if side % 2 == 0 else height
-                depth = int(self._rng.uniform(0.05, 0.6) * length)
-                view[side] = depth if side < 2 else length - depth
-        if view[2] - view[0] < 16 or view[3] - view[1] < 16:
-            view = [0, 0, width, height]
+        whole = (0, 0, width, height)
+        if self._rng.random() >= TRIMMED:
+            return whole
+        white = field.boxes[field.kinds == KINDS.index("wbc")]
+        cut_through = len(white) and self._rng.random() < SLIVERS
+        view = self._through(white[self._rng.integers(len(white))], whole) if cut_through else self._by_sides(whole)
+        return whole if view[2] - view[0] < 16 or view[3] - view[1] < 16 else view
+
+    def _by_sides(self, whole: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """Cut one or two sides by up to 0.6 of the length."""
+        view = list(whole)
+        for side in self._rng.choice(4, size=self._rng.integers(1, 3), replace=False):
+            length = whole[2 + side % 2]
+            depth = int(self._rng.uniform(0.05, 0.6) * length)
+            view[side] = depth if side < 2 else length - depth
+        return view[0], view[1], view[2], view[3]
+
+    def _through(self, box: NDArray[np.float32], whole: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """Leave between ``LEAST_VISIBLE`` and 0.6 of a cell's box at one side of the view."""
+        view, side = list(whole), int(self._rng.integers(4))
+        left = self._rng.uniform(LEAST_VISIBLE, 0.6)
+        low, high = box[side % 2], box[side % 2 + 2]
+        view[side] = int(np.ceil(high - left * (high - low)) if side < 2 else np.floor(low + left * (high - low)))
         return view[0], view[1], view[2], view[3]
 
 
@@ -152,7 +169,9 @@ def augment(field: Field, rng: np.random.Generator) -> Field:
     for _ in range(int(rng.integers(0, 4))):
         boxes, ignore = _quarter_turn(boxes, pixels.shape[1]), _quarter_turn(ignore, pixels.shape[1])
         pixels, masks = np.rot90(pixels), np.rot90(masks, axes=(1, 2))
-    pixels = soften(recolour(np.ascontiguousarray(pixels), rng), rng)
+    pixels = np.ascontiguousarray(pixels)
+    pixels = restain(pixels, rng) if rng.random() < RESTAINED else recolour(pixels, rng)
+    pixels = soften(pixels, rng)
     return Field(
         field.name, field.lab, field.group, pixels, boxes, field.kinds, masks, field.has_mask, ignore, field.exhaustive
     )
@@ -176,6 +195,16 @@ def recolour(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
     channels = cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV))
     shifted = cv2.merge([cv2.LUT(channel, table) for channel, table in zip(channels, tables, strict=True)])
     return np.asarray(cv2.cvtColor(shifted, cv2.COLOR_HSV2RGB), np.uint8)
+
+
+def restain(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Strengthen or weaken each channel's optical density over a ground of another colour, as normalisation does."""
+    ground = background_colour(pixels).astype(np.float32) + 1
+    gain = np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.15, 3))
+    light = np.minimum(rng.uniform(170, 245) * np.exp(rng.normal(0, 0.08, 3)), 250)
+    ramp = np.arange(1, 257, dtype=np.float32)[:, None]
+    table = np.clip(light * (ramp / ground) ** gain, 0, 255).astype(np.uint8)
+    return np.stack([table[:, c][pixels[..., c]] for c in range(3)], axis=-1)
 
 
 def soften(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ ANGLE_PERCENT = 1.0
 LEAST_PIXELS = 2000
 LEAST_SIDE_UM = 60.0
 LEAST_COMPONENT = -0.3  # a stain that brightens a channel by more is none
+RED_CELL_PERCENT = 60.0  # of tissue, lightest first: what is left when nuclei and overlaps are set aside
 LEAST_DEVIATION = 1.0  # grey levels; what is flatter would only have its noise stretched
 
 
@@ -40,7 +41,7 @@ def optical_density(pixels: NDArray[np.uint8], background: NDArray[np.uint8]) ->
 
 
 def fit_macenko(pixels: NDArray[np.uint8], background: NDArray[np.uint8], limits: StainLimits) -> StainFit:
-    """Fit two stain vectors to sampled tissue.
+    """Fit two stain vectors to sampled tissue, and the density of its red cells.
 
     Args:
         pixels: (N, 3) or (H, W, 3) uint8 RGB.
@@ -64,7 +65,15 @@ def fit_macenko(pixels: NDArray[np.uint8], background: NDArray[np.uint8], limits
     concentration = np.linalg.lstsq(matrix, density.T, rcond=None)[0]
     strength = np.percentile(concentration, 99, axis=1).astype(np.float32)
     reason = _out_of_range(matrix, strength, density.mean(axis=0), limits)
-    return MacenkoFit(matrix=matrix, strength=strength, in_range=not reason, reason=reason)
+    return MacenkoFit(
+        matrix=matrix, strength=strength, red_cells=_red_cells(density), in_range=not reason, reason=reason
+    )
+
+
+def _red_cells(density: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Median density by channel of the lighter part of the tissue, which on a smear is red cells."""
+    total = density.sum(axis=1)
+    return np.asarray(np.median(density[total <= np.percentile(total, RED_CELL_PERCENT)], axis=0), np.float32)
 
 
 def _out_of_range(

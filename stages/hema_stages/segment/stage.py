@@ -47,12 +47,14 @@ class Segment(Transform[Tile, Segmented]):
         """Load the network and compile the kernels."""
         from hema_models.backends import open_network
 
+        from hema_stages.segment.contours import trace
         from hema_stages.segment.kernels import decode_masks, mask_frames, suppress
 
         self._network = open_network(self.model, 1, self.backend, self.threads, self.device)
         box = np.array([[1, 1, 9, 9]], np.float32)
         frames, starts = mask_frames(box[suppress(box, 0.5, 64)], 64)
-        decode_masks(np.zeros((16, 16, 32), np.float32), np.zeros((1, 32), np.float32), frames, starts, 4)
+        masks = decode_masks(np.zeros((16, 16, 32), np.float32), np.zeros((1, 32), np.float32), frames, starts, 4)
+        trace(masks, frames, starts, box)
 
     def negotiate(self, caps: Caps) -> tuple[Caps, TilePlan]:
         """Pass the slide's calibration on; the plan is needed to place what is found."""

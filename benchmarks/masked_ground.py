@@ -22,7 +22,7 @@ from matching import results
 
 from hema_stream.core.slide import InputImage
 
-GROUND = (226, 222, 230)  # blue, green, red; the ground of configs/stain_reference.yaml
+GROUND = (192, 205, 222)  # blue, green, red; the ground of configs/stain_reference.yaml
 RIM = 2  # pixels around a cell that stay, so that its own border does
 
 

@@ -28,7 +28,7 @@ from hema_stream.flow.wiring import wire
 
 State = Literal["null", "ready", "paused", "playing"]
 Trace = Callable[[str, str, Event], None]
-MAX_ITEMS, MAX_BYTES = 64, 64 << 20
+MAX_ITEMS, MAX_BYTES = 64, 16 << 20
 _log = structlog.get_logger(__name__)
 
 

@@ -16,7 +16,7 @@ from hema_stages.readers.jpeg import BrokenJpegError, JpegDecoder
 from hema_stages.readers.jpeg_stream import frame_of, table_segments, whole_stream
 from hema_stream.core.errors import InputCode, InputError
 
-KEPT_BYTES = 64 << 20
+KEPT_BYTES = 16 << 20
 BATCH_PIXELS = 16_000_000
 MOST_LEVELS = 64
 JPEG, RGB, YCBCR = 7, 2, 6

@@ -10,7 +10,7 @@ import click
 from hema_stream.cli.leave import leave_at_once
 from hema_stream.cli.logs import log_as_json
 
-EXIT_USAGE, EXIT_FAILED = 2, 4
+EXIT_STOPPED, EXIT_USAGE, EXIT_FAILED = 0, 2, 4
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -53,6 +53,7 @@ def command(path: Path, check: bool, log_level: str) -> None:
     log_as_json(log_level)
     watch = folder_watch() if config.folders else None
     uvloop.run(run_daemon(config, watch, _say, lambda: leave_at_once(EXIT_FAILED)))
+    leave_at_once(EXIT_STOPPED)  # calls that were given up would be waited for
 
 
 def _say(line: str) -> None:

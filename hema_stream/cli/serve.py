@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hema_stream.cli.leave import leave_at_once
 from hema_stream.cli.logs import log_as_json
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def command(
         data=data, roots=roots, origins=origins, profile=profile, settings=settings, database=database
     )
     uvloop.run(serve(made, host, port, _tls(tls_cert, tls_key), _say))
+    leave_at_once(0)  # calls that were given up would be waited for
 
 
 def _tls(certificate: Path | None, key: Path | None) -> SSLContext | None:

@@ -45,11 +45,11 @@ def _follow(service: Service, every: float) -> None:
     from rich.live import Live
 
     from hema_stream.cli.status.fetch import UnreachableError
-    from hema_stream.cli.status.page import page
+    from hema_stream.cli.status.page import Page
     from hema_stream.cli.status.words import lasting
 
     standing, heard = service.look(), time.monotonic()
-    with Live(page(standing), screen=True, auto_refresh=False) as live:
+    with Live(Page(standing), screen=True, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(every)
@@ -57,7 +57,7 @@ def _follow(service: Service, every: float) -> None:
                 try:
                     standing, heard = service.look(), time.monotonic()
                 except UnreachableError as error:
-                    stale = f"● no answer for {lasting(time.monotonic() - heard)}: {error.message}"
-                live.update(page(standing, stale), refresh=True)
+                    stale = f"no answer for {lasting(time.monotonic() - heard)}: {error.message}"
+                live.update(Page(standing, stale), refresh=True)
         except KeyboardInterrupt:
             return

@@ -13,6 +13,8 @@ OVER = ("done", "rejected", "failed", "cancelled")
 
 def lasting(seconds: float) -> str:
     """A length of time in its two largest units."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     whole = int(seconds)
     for unit, size, below, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if whole >= size:
@@ -31,6 +33,12 @@ def tiles(slide: Mapping[str, Any]) -> tuple[int, int]:
     """Tiles that have ended, and that are planned."""
     progress = slide["progress"]
     return sum(progress.get(name, 0) for name in ENDINGS), progress.get("planned", 0)
+
+
+def white_cells(slide: Mapping[str, Any]) -> dict[str, int]:
+    """White cells by class, without unknown ones."""
+    named = {name.removeprefix("wbc/"): count for name, count in slide["counts"].items() if name.startswith("wbc/")}
+    return {name: count for name, count in named.items() if name != "unknown"}
 
 
 def counted(slide: Mapping[str, Any]) -> str:

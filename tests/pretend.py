@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -24,13 +25,15 @@ from hema_stream.flow import Caps, Pad, Pipeline, PipelineError, Policy, Registr
 CELLS, STEPS, FREE = 180, 60, 34
 NO_KEYS = np.zeros((0, 2), np.int32)
 STREAMS = ("rbc", "wbc")
+PACE = {"brief": 0.02, "long": 0.1}
+"""Seconds a step of images that take their time."""
 
 
 class Pretend(Stage):
     """Find the same cells in every image, three at a time; then give the result.
 
     ``slow-*`` waits in mid-course until ``go`` is set (past what the runtime takes of a lazy hook at once), ``bad-*``
-    is refused, ``broken-*`` fails, ``fatal-*`` takes the pipeline along.
+    is refused, ``broken-*`` fails, ``fatal-*`` takes the pipeline along, ``brief-*`` takes a second and ``long-*`` six.
     """
 
     sinks = {"sink": Pad(Caps("image/input"))}
@@ -65,6 +68,7 @@ class Pretend(Stage):
         state["result"], state["told"] = result, 0
         bounds = np.linspace(0, CELLS, STEPS + 1).astype(int).tolist()
         for seq, (first, last) in enumerate(pairwise(bounds), 1):
+            time.sleep(PACE.get(item.path.name.partition("-")[0], 0.0))
             yield "deltas", _delta(item.id, seq, result, slice(first, last))
             state["told"] = last
             if seq == FREE and item.path.name.startswith("slow-"):

@@ -13,6 +13,8 @@ from hema_stream.cli.lazy import LazyGroup
 COMMANDS = {
     "analyze": "Analyse smear images and write a report for each.",
     "serve": "Serve live analysis: submit, follow, review over HTTP.",
+    "daemon": "Run the service and watched folders on an edge box.",
+    "status": "Show what a running service does.",
     "evaluate": "Score the product's own stages on labelled pictures.",
     "train": "Train a model from labelled smears.",
     "models": "Show the models' cards.",

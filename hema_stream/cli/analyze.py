@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from hema_stream.cli.leave import leave_at_once
 
 if TYPE_CHECKING:
     from hema_stream.core.errors import InputError
@@ -64,7 +64,7 @@ def command(
         code = _run(free, options, display) if free else EXIT_OK
         display.close(code == EXIT_INTERRUPTED)
     if code == EXIT_INTERRUPTED:
-        leave_at_once()
+        leave_at_once(EXIT_INTERRUPTED)
     sys.exit(EXIT_REJECTED if code == EXIT_OK and refused else code)
 
 
@@ -83,15 +83,6 @@ def _taken(image: InputImage, out: Path) -> Finished:
     return Finished(image, "rejected", error=InputError(what, place=str(image.path), remedy=remedy, code="exists"))
 
 
-def leave_at_once() -> None:
-    """End without waiting for calls that were given up: the interpreter would join their threads and workers."""
-    for worker in multiprocessing.active_children():
-        worker.kill()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(EXIT_INTERRUPTED)
-
-
 def _run(images: Sequence[InputImage], options: Options, observer: Observer) -> int:
     import uvloop
 
@@ -106,7 +97,7 @@ async def _analyze(images: Sequence[InputImage], options: Options, observer: Obs
 
     def interrupt() -> None:
         if cancel.is_set():
-            leave_at_once()
+            leave_at_once(EXIT_INTERRUPTED)
         cancel.set()
 
     loop = asyncio.get_running_loop()

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hema_stream.cli.leave import leave_at_once
+from hema_stream.cli.logs import log_as_json
+
 if TYPE_CHECKING:
     from ssl import SSLContext
 
@@ -55,26 +58,12 @@ def command(
     from hema_stream.service.serve import serve
     from hema_stream.service.settings import ServiceSettings
 
-    _log_as_json()
+    log_as_json()
     made = ServiceSettings(
         data=data, roots=roots, origins=origins, profile=profile, settings=settings, database=database
     )
     uvloop.run(serve(made, host, port, _tls(tls_cert, tls_key), _say))
-
-
-def _log_as_json() -> None:
-    """A line of JSON an event, on stderr; tracebacks without the values of variables, which may be secrets."""
-    import structlog
-
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    leave_at_once(0)  # calls that were given up would be waited for
 
 
 def _tls(certificate: Path | None, key: Path | None) -> SSLContext | None:

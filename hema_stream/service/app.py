@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 from aiohttp import web
 
-from hema_stream.service.api import access, health, image, live, openapi, results, slides, uploads
+from hema_stream.service.api import access, health, image, live, openapi, results, slides, status, uploads
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, register
 from hema_stream.service.auth import Tickets, TokenStore
+from hema_stream.service.disk import Disk
 from hema_stream.service.dispatch import Dispatcher
 from hema_stream.service.hub import LiveHub
 from hema_stream.service.jobs import JobStore
 from hema_stream.service.jobs.database import open_database
 from hema_stream.service.metrics import Metrics, measuring
 from hema_stream.service.parts import (
+    DISK,
     DISPATCHER,
+    FOLDERS,
     HUB,
     METRICS,
     RATES,
+    RETENTION,
     SETTINGS,
+    STARTED,
     STORE,
     TICKETS,
     TOKENS,
@@ -29,6 +35,7 @@ from hema_stream.service.parts import (
 )
 from hema_stream.service.problems import problems
 from hema_stream.service.rates import Rates
+from hema_stream.service.retention import Retention
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.viewer import Viewer
 
@@ -39,6 +46,7 @@ ENDPOINTS = (
     *image.ENDPOINTS,
     *access.ENDPOINTS,
     *health.ENDPOINTS,
+    *status.ENDPOINTS,
 )
 PRIVATE = 0o700
 """Mode of a new data folder: images and reports of patients are nobody else's on this machine."""
@@ -66,6 +74,9 @@ async def make_app(settings: ServiceSettings) -> web.Application:
     app[RATES], app[VIEWER], app[UPLOADS] = Rates(limits.http), Viewer(limits.viewer), {}
     app[HUB] = LiveHub(limits.live)
     app[DISPATCHER] = Dispatcher(settings, app[STORE], app[HUB])
+    app[DISK], app[FOLDERS], app[STARTED] = Disk(settings.data, limits.disk), [], datetime.now(UTC)
+    app[RETENTION] = Retention(settings.uploads, app[STORE], app[UPLOADS], limits.retention)
+    app[DISK].on_change = app[DISPATCHER].hold
     metrics.watch(app[DISPATCHER].pipeline.statistics, lambda: app[DISPATCHER].ended, app[HUB].clients)
     register(app, [*ENDPOINTS, _described()])
     app.router.add_get(live.PATH, live.follow)
@@ -87,8 +98,13 @@ def _described() -> Endpoint:
 
 
 async def _working(app: web.Application) -> AsyncIterator[None]:
+    await app[DISK].look()
     await app[DISPATCHER].start()
+    upkeep = [asyncio.create_task(app[DISK].watch()), asyncio.create_task(app[RETENTION].watch())]
     yield
+    for task in upkeep:
+        task.cancel()
+    await asyncio.gather(*upkeep, return_exceptions=True)
     await app[DISPATCHER].stop()
     await app[VIEWER].close()
 

@@ -14,8 +14,8 @@ from hema_stream.core.report import Identity
 from hema_stream.flow import Pipeline, parse_launch
 from hema_stream.flow.launch import parse
 
-FIGURELESS = "service.yaml"
-"""Limits of the service, which change no figure."""
+FIGURELESS = ("service.yaml", "daemon/")
+"""Limits of the service and examples for the daemon, which change no figure."""
 
 BACKENDS = ("openvino", "torch", "onnxruntime")
 WITH_BACKEND = ("segment", "classify", "classify_rbc", "classify_wbc")
@@ -78,6 +78,6 @@ def configuration_identity(name: str, profile: str, settings: Sequence[str]) -> 
     """
     parts: dict[str, Any] = {"pipeline": launch_text(name), "properties": load_properties(profile, settings)}
     for path in sorted(config_root().rglob("*.yaml")):
-        if (name_below := path.relative_to(config_root()).as_posix()) != FIGURELESS:
+        if not (name_below := path.relative_to(config_root()).as_posix()).startswith(FIGURELESS):
             parts[name_below] = path.read_text(encoding="utf-8")
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

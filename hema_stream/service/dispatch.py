@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Dispatcher:
         self._open: set[str] = set()
         self._unwanted: set[str] = set()
         self._failures = 0
+        self._held = False
         self._woken = asyncio.Event()
         self._dispatching: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -50,7 +52,12 @@ class Dispatcher:
     @property
     def ready(self) -> bool:
         """Whether slides are being worked on, or would be."""
-        return self.pipeline.running and self._dispatching is not None and not self._dispatching.done()
+        return self.pipeline.running and self.alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether jobs are looked after, be it that the pipeline is just begun anew."""
+        return self._dispatching is not None and not self._dispatching.done()
 
     async def start(self) -> None:
         """Put right what the last stop interrupted, start the pipeline, and begin.
@@ -65,12 +72,25 @@ class Dispatcher:
         self.wake()
 
     async def stop(self) -> None:
-        """Begin nothing more and stop; what is under way stays marked as running and is begun anew later."""
+        """Begin nothing more and stop; what is under way is queued again: nobody is given up for a stop like this."""
         if self._dispatching is not None:
             self._dispatching.cancel()
             await asyncio.gather(self._dispatching, return_exceptions=True)
         await self.pipeline.stop(self._settings.limits.jobs.grace)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(recover, self._store, self._settings.results, None)
+
+    def hold(self, held: bool) -> None:
+        """Begin nothing more until this is taken back."""
+        self._held = held
+        self.wake()
+
+    async def settle(self, seconds: float) -> None:
+        """Begin nothing more, and let what is under way end by itself for a while."""
+        self.hold(True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._nothing_open()
 
     def wake(self) -> None:
         """Say that something may be queued, or that there may be room."""
@@ -97,7 +117,7 @@ class Dispatcher:
         while True:
             # Cleared before looking: what is queued while the database answers must not go unheard.
             self._woken.clear()
-            while self.pipeline.running and len(self._open) < self._settings.limits.jobs.open:
+            while self.pipeline.running and not self._held and len(self._open) < self._settings.limits.jobs.open:
                 failures = self._failures
                 job = await asyncio.to_thread(self._store.claim)
                 if job is None:
@@ -138,8 +158,9 @@ class Dispatcher:
 
     def _still_allowed(self, job: Job) -> Path:
         """Look at the path again: what it names may have changed since it was submitted."""
-        roots = self._settings.roots if job.origin == Origin.PATH else (self._settings.uploads,)
-        return contained(Path(job.path), roots)
+        settings = self._settings
+        roots = {Origin.PATH: settings.roots, Origin.UPLOAD: (settings.uploads,), Origin.FOLDER: settings.folders}
+        return contained(Path(job.path), roots[Origin(job.origin)])
 
     def _slide_ended(self, slide: str, status: str, error: BaseException | None) -> None:
         # In a task, so that everything that the pipeline told before is in the hub by then.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 from aiohttp import web
 
 from hema_stream.service.auth import Tickets, TokenStore
+from hema_stream.service.daemon.standing import FolderStanding
+from hema_stream.service.disk import Disk
 from hema_stream.service.dispatch import Dispatcher
 from hema_stream.service.hub import LiveHub
 from hema_stream.service.jobs import JobStore
 from hema_stream.service.metrics import Metrics
 from hema_stream.service.rates import Rates
+from hema_stream.service.retention import Retention
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.viewer import Viewer
 
@@ -24,4 +28,8 @@ TICKETS = web.AppKey("tickets", Tickets)
 RATES = web.AppKey("rates", Rates)
 VIEWER = web.AppKey("viewer", Viewer)
 UPLOADS = web.AppKey("uploads", dict[str, asyncio.Lock])
+DISK = web.AppKey("disk", Disk)
+FOLDERS = web.AppKey("folders", list[FolderStanding])
+RETENTION = web.AppKey("retention", Retention)
+STARTED = web.AppKey("started", datetime)
 METRICS = web.AppKey("metrics", Metrics)

@@ -15,17 +15,17 @@ from hema_stream.service.jobs.store import Ending
 _log = structlog.get_logger(__name__)
 
 
-def recover(store: JobStore, results: Path, attempts: int) -> None:
+def recover(store: JobStore, results: Path, attempts: int | None) -> None:
     """Look at every job that is marked as running.
 
     One whose report is there had ended: reports appear whole and last. Another one is queued again, unless it has been
-    begun ``attempts`` times and never ended, as an image that brings the service down would.
+    begun ``attempts`` times and never ended, as an image that brings the service down would; None gives up none.
     """
     for job in store.running():
         report = results / job.id / "report.json"
         if report.is_file():
             store.end(job.id, _ending_of(report))
-        elif job.attempts >= attempts:
+        elif attempts is not None and job.attempts >= attempts:
             store.end(job.id, Ending(Status.FAILED, "gave_up", f"begun {job.attempts} times and never ended"))
         else:
             store.requeue(job.id)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from ssl import SSLContext
 
 from aiohttp import web
@@ -29,11 +30,25 @@ async def serve(
         FlowError, HemaError: the pipeline cannot be started.
         OSError: the address is taken.
     """
+    stop = told_to_stop()
+    async with listening(await make_app(settings), host, port, tls, say):
+        await stop.wait()
+
+
+def told_to_stop() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    app = await make_app(settings)
+    return stop
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, host: str, port: int, tls: SSLContext | None, say: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Start an application and listen; stop it at the end."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING)
     await runner.setup()
     try:
@@ -42,6 +57,6 @@ async def serve(
         first = await asyncio.to_thread(app[TOKENS].first)
         if first is not None:
             say(f"one-time token, to make the first real one with POST /api/v1/tokens: {first}")
-        await stop.wait()
+        yield
     finally:
         await runner.cleanup()

@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from limits import RateLimitItem, parse
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import PositiveFloat, PositiveInt, ValidationError
 
 from hema_stream.core.configs import load_config
 from hema_stream.core.errors import ConfigError
+from hema_stream.service.disk import DiskLimits
 from hema_stream.service.live.limits import LiveLimits
+from hema_stream.service.part import Part
+from hema_stream.service.retention import RetentionLimits
+
+LIMITS = "service.yaml"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class JobLimits(_Part):
+class JobLimits(Part):
     """How many slides at a time, and how often one is tried."""
 
     open: PositiveInt
@@ -29,7 +30,7 @@ class JobLimits(_Part):
     most_page: PositiveInt
 
 
-class UploadLimits(_Part):
+class UploadLimits(Part):
     """Sizes of uploads, bytes."""
 
     most_bytes: PositiveInt
@@ -37,7 +38,7 @@ class UploadLimits(_Part):
     chunk: PositiveInt
 
 
-class HttpLimits(_Part):
+class HttpLimits(Part):
     """Sizes and rates of requests; rates as ``n/period``."""
 
     body: PositiveInt
@@ -55,14 +56,14 @@ class HttpLimits(_Part):
         return parse(self.refused)
 
 
-class TicketLimits(_Part):
+class TicketLimits(Part):
     """How long a ticket is good for, seconds, and how many there are at a time."""
 
     seconds: PositiveFloat
     most: PositiveInt
 
 
-class ViewerLimits(_Part):
+class ViewerLimits(Part):
     """Deep-zoom tiles: side and overlap in pixels, bytes cached, slides open at a time."""
 
     tile: PositiveInt
@@ -71,12 +72,14 @@ class ViewerLimits(_Part):
     open: PositiveInt
 
 
-class ServiceLimits(_Part):
+class ServiceLimits(Part):
     """configs/service.yaml."""
 
     live: LiveLimits
     jobs: JobLimits
     uploads: UploadLimits
+    disk: DiskLimits
+    retention: RetentionLimits
     http: HttpLimits
     tickets: TicketLimits
     viewer: ViewerLimits
@@ -89,11 +92,11 @@ def load_limits() -> ServiceLimits:
         ConfigError: names the key that is wrong.
     """
     try:
-        return ServiceLimits.model_validate(load_config("service.yaml"))
+        return ServiceLimits.model_validate(load_config(LIMITS))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
-        raise ConfigError(first["msg"], place=f"service.yaml: {key}", remedy="correct the file") from error
+        raise ConfigError(first["msg"], place=f"{LIMITS}: {key}", remedy="correct the file") from error
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class ServiceSettings:
     Attributes:
         data: folder of the database, uploads and results.
         roots: folders whose images may be submitted by path.
+        folders: watched ones, whose images the daemon submits.
         origins: web origins besides the service's own that may open a WebSocket.
         profile, settings: of the pipeline, as for ``analyze``.
         database: SQLAlchemy URL; empty for a file in ``data``.
@@ -110,6 +114,7 @@ class ServiceSettings:
 
     data: Path
     roots: Sequence[Path] = ()
+    folders: Sequence[Path] = ()
     origins: Sequence[str] = ()
     profile: str = "cpu"
     settings: Sequence[str] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from pathlib import Path
 
@@ -42,7 +43,10 @@ async def _slide(call: Call) -> Slide:
     job = await find(call)
     if job.facts is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "image", "the image has not been opened yet, or was rejected")
-    return slide_of(job.id, Path(job.path), job.facts)
+    path = Path(job.path)
+    if not await asyncio.to_thread(path.is_file):
+        raise ProblemError(HTTPStatus.GONE, "image", "the image is no longer kept here")
+    return slide_of(job.id, path, job.facts)
 
 
 ENDPOINTS = (

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hema_stream.service.auth import Scope
+from hema_stream.service.daemon.standing import FolderStanding
 from hema_stream.service.jobs import Job, Origin, Status
 
 Priority = Annotated[int, Field(ge=-100, le=100, description="Higher ones go first; 0 is routine.")]
@@ -174,3 +175,44 @@ class Health(_Part):
     """Whether the process answers, or the service can work."""
 
     status: str
+
+
+class DiskInfo(_Part):
+    """Room on the disk that holds the data, bytes."""
+
+    free: int
+    total: int
+    below: int = Field(description="Free space under which nothing new is begun.")
+    enough: int = Field(description="Free space from which it goes on.")
+    low: bool = Field(description="Whether nothing new is begun now.")
+
+
+class FolderInfo(_Part):
+    """A watched folder; figures since the start."""
+
+    path: str
+    state: str = Field(description="watching, waiting (the disk is low) or unreachable")
+    why: str
+    claimed: int
+    done: int
+    failed: int
+
+    @classmethod
+    def of(cls, standing: FolderStanding) -> FolderInfo:
+        """Show a folder."""
+        return cls(**{**vars(standing), "path": str(standing.path)})
+
+
+class ServiceStatus(_Part):
+    """The service at a glance."""
+
+    version: str
+    ready: bool = Field(description="Whether slides are worked on, or would be.")
+    started: datetime
+    uptime: float = Field(description="Seconds.")
+    now: datetime
+    jobs: dict[str, int] = Field(description="By status.")
+    running: list[SlideInfo]
+    clients: int = Field(description="WebSockets that follow a slide.")
+    disk: DiskInfo
+    folders: list[FolderInfo]

@@ -1,6 +1,7 @@
-"""Resumable uploads by the tus protocol 1.0.0, core and creation (https://tus.io/protocols/resumable-upload).
+"""Resumable uploads by the tus protocol 1.0.0: core, creation, expiration (https://tus.io/protocols/resumable-upload).
 
-An upload's id is its slide's: it is in the list from the first moment and queued once it is whole.
+An upload's id is its slide's: it is in the list from the first moment and queued once it is whole. One that nobody goes
+on with expires, counted from its last byte.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import shutil
 from base64 import b64decode
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
@@ -25,9 +28,11 @@ from hema_stream.service.auth import Scope
 from hema_stream.service.jobs import Job, Origin, Status
 from hema_stream.service.parts import DISPATCHER, SETTINGS, STORE, UPLOADS
 from hema_stream.service.problems import ProblemError
+from hema_stream.service.retention import EXPIRED, expiry
 from hema_stream.service.submission import new_job, safe_suffix
 
 VERSION = "1.0.0"
+EXTENSIONS = "creation,expiration"
 MEDIA = "application/offset+octet-stream"
 
 
@@ -44,7 +49,8 @@ class Metadata(BaseModel):
 async def offered(call: Call) -> web.Response:
     """What of tus there is."""
     most = str(call.request.app[SETTINGS].limits.uploads.most_bytes)
-    return _answer(HTTPStatus.NO_CONTENT, {"Tus-Version": VERSION, "Tus-Extension": "creation", "Tus-Max-Size": most})
+    headers = {"Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": most}
+    return _answer(HTTPStatus.NO_CONTENT, headers)
 
 
 async def create(call: Call) -> web.Response:
@@ -62,7 +68,7 @@ async def create(call: Call) -> web.Response:
     job.path = str(folder / f"{job.id}{safe_suffix(metadata.filename)}")
     await asyncio.to_thread(_begin, Path(job.path))
     await asyncio.to_thread(app[STORE].add, job)
-    return _answer(HTTPStatus.CREATED, {"Location": f"{PREFIX}/uploads/{job.id}"})
+    return _answer(HTTPStatus.CREATED, {"Location": f"{PREFIX}/uploads/{job.id}", **_expires(app, job)})
 
 
 async def offset(call: Call) -> web.Response:
@@ -70,7 +76,7 @@ async def offset(call: Call) -> web.Response:
     _check_version(call.request)
     job = await _upload(call)
     headers = {"Upload-Offset": str(_arrived(job)), "Upload-Length": str(job.length), "Cache-Control": "no-store"}
-    return _answer(HTTPStatus.OK, headers)
+    return _answer(HTTPStatus.OK, {**headers, **_expires(call.request.app, job)})
 
 
 async def append(call: Call) -> web.Response:
@@ -84,12 +90,14 @@ async def append(call: Call) -> web.Response:
     if lock.locked():
         raise _problem(HTTPStatus.LOCKED, "locked", "another request is writing this upload")
     async with lock:
+        job = await _upload(call)  # again: it may have expired before the lock was had
         arrived = await _write(request, job)
         if arrived == job.length and job.status == Status.UPLOADING:
             await asyncio.to_thread(request.app[STORE].uploaded, job.id)
             request.app[UPLOADS].pop(job.id, None)
             request.app[DISPATCHER].wake()
-    return _answer(HTTPStatus.NO_CONTENT, {"Upload-Offset": str(arrived)})
+    expires = _expires(request.app, job) if arrived != job.length else {}
+    return _answer(HTTPStatus.NO_CONTENT, {"Upload-Offset": str(arrived), **expires})
 
 
 async def _write(request: web.Request, job: Job) -> int:
@@ -111,10 +119,24 @@ async def _write(request: web.Request, job: Job) -> int:
 
 
 async def _upload(call: Call) -> Job:
-    job = await find(call)
+    job, limits = await find(call), call.request.app[SETTINGS].limits.retention
+    if job.code == EXPIRED or (_unfinished(job) and expiry(Path(job.path), limits) < datetime.now(UTC)):
+        raise _problem(HTTPStatus.GONE, EXPIRED, "the upload was not finished in time")
     if job.origin != Origin.UPLOAD or not await asyncio.to_thread(Path(job.path).is_file):
         raise _problem(HTTPStatus.NOT_FOUND, "upload", "there is no such upload")
     return job
+
+
+def _unfinished(job: Job) -> bool:
+    return job.status == Status.UPLOADING and Path(job.path).is_file()
+
+
+def _expires(app: web.Application, job: Job) -> dict[str, str]:
+    """When an unfinished upload expires, as a header; nothing for one that is whole or gone."""
+    if not _unfinished(job):
+        return {}
+    moment = expiry(Path(job.path), app[SETTINGS].limits.retention)
+    return {"Upload-Expires": format_datetime(moment, usegmt=True)}
 
 
 def _arrived(job: Job) -> int:

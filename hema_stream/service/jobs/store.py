@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from hema_stream.core.errors import HemaError
-from hema_stream.service.jobs.job import Job, Status
+from hema_stream.service.jobs.job import Job, Origin, Status
 
 
 class JobStateError(HemaError):
@@ -150,6 +151,17 @@ class JobStore:
                 raise JobStateError("is under way", place=job_id, remedy="cancel it first")
             session.delete(job)
             return job
+
+    def of_path(self, path: Path) -> Job | None:
+        """The newest job of a file that was claimed from a watched folder."""
+        wanted = select(Job).where(Job.origin == Origin.FOLDER, Job.path == str(path)).order_by(Job.number.desc())
+        with self._sessions() as session:
+            return session.scalars(wanted.limit(1)).one_or_none()
+
+    def moved(self, job_id: str, path: Path) -> None:
+        """Note that a job's image lies elsewhere now."""
+        with self._sessions.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(path=str(path)))
 
     def running(self) -> Sequence[Job]:
         """Jobs that are marked as running: after a start, those that the last stop interrupted."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientError
 
-from hema_stream.service.parts import UPLOADS
+from hema_stream.service.parts import RETENTION, UPLOADS
 
 BODY = bytes(range(256)) * 40
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -147,7 +151,7 @@ async def test_a_files_name_decides_no_path(service: Any, name: str) -> None:
 async def test_the_offer_says_what_there_is(service: Any) -> None:
     answer = await service.ask("OPTIONS", "/uploads", token="")
     assert answer.status == 204
-    assert answer.headers["Tus-Extension"] == "creation"
+    assert answer.headers["Tus-Extension"].split(",") == ["creation", "expiration"]
 
 
 async def test_an_image_given_by_path_is_no_upload(service: Any) -> None:
@@ -163,3 +167,50 @@ async def test_deleting_an_upload_removes_its_file(service: Any) -> None:
     await service.until(slide, "done")
     assert (await service.ask("DELETE", f"/slides/{slide}")).status == 204
     assert not list((service.root.parent / "data" / "uploads").iterdir())
+
+
+async def test_an_unfinished_upload_says_when_it_expires_and_a_whole_one_does_not(service: Any) -> None:
+    headers = {**TUS, "Upload-Length": str(len(BODY))}
+    made = await service.ask("POST", "/uploads", headers=headers)
+    upload = made.headers["Location"].removeprefix("/api/v1")
+    part = await append(service, upload, 0, BODY[:100])
+    stands = await service.ask("HEAD", upload, headers=TUS)
+    for answer in (made, part, stands):
+        left = parsedate_to_datetime(answer.headers["Upload-Expires"]) - datetime.now(UTC)
+        assert timedelta(hours=23, minutes=59) < left <= timedelta(hours=24)
+    assert "Upload-Expires" not in (await append(service, upload, 100, BODY[100:])).headers
+
+
+async def test_an_upload_that_has_expired_is_gone(service: Any) -> None:
+    upload = await begun(service)
+    await append(service, upload, 0, BODY[:100])
+    slide = upload.split("/")[-1]
+    (stored,) = (service.root.parent / "data" / "uploads").iterdir()
+    yesterday = time.time() - 25 * 3600
+    os.utime(stored, (yesterday, yesterday))
+    for method, headers in (("HEAD", TUS), ("PATCH", {**PART, "Upload-Offset": "100"})):
+        assert (await service.ask(method, upload, headers=headers, data=BODY[100:])).status == 410
+    await service.app[RETENTION].sweep(datetime.now(UTC))
+    assert not stored.exists()
+    gone = await service.json("GET", f"/slides/{slide}")
+    assert (gone["status"], gone["code"]) == ("cancelled", "expired")
+    assert (await service.ask("HEAD", upload, headers=TUS)).status == 410
+    assert not service.app[UPLOADS]
+
+
+async def test_an_upload_that_is_being_written_does_not_expire(service: Any) -> None:
+    upload = await begun(service)
+    go = asyncio.Event()
+
+    async def slow() -> Any:
+        yield BODY[:100]
+        await go.wait()
+        yield BODY[100:]
+
+    writing = asyncio.create_task(append(service, upload, 0, slow()))
+    while not any(lock.locked() for lock in service.app[UPLOADS].values()):
+        await asyncio.sleep(0.01)
+    await service.app[RETENTION].sweep(datetime.now(UTC) + timedelta(days=2))
+    go.set()
+    assert (await writing).status == 204
+    await service.until(upload.split("/")[-1], "done")

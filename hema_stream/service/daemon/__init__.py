@@ -1,0 +1,1 @@
+"""The edge daemon: the service, and folders that a scanner writes into."""

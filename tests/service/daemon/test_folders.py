@@ -1,0 +1,201 @@
+"""Watched folders: every file becomes one job and gets one verdict, whatever stops in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pretend
+import pytest
+import stand_in
+from aiohttp.test_utils import TestClient, TestServer
+
+from hema_stream.service import warm
+from hema_stream.service.app import make_app
+from hema_stream.service.daemon import folders
+from hema_stream.service.daemon.config import DaemonConfig
+from hema_stream.service.daemon.folders import WatchedFolder
+from hema_stream.service.parts import DISK, DISPATCHER, STORE
+
+
+@pytest.fixture(autouse=True)
+def pretending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "build_pipeline", pretend.build)
+    monkeypatch.setattr(folders, "LOOK", 0.01)
+
+
+class Box:
+    """A service and its one watched folder."""
+
+    def __init__(self, app: Any, folder: WatchedFolder, path: Path) -> None:
+        self.app, self.folder, self.path = app, folder, path
+
+    @property
+    def stage(self) -> Any:
+        return self.app[DISPATCHER].pipeline._stage("tally")
+
+    def names(self, below: str) -> list[str]:
+        place = self.path / below if below else self.path
+        found = place.iterdir() if place.is_dir() else ()
+        return sorted(path.name for path in found if not path.is_dir() and path.suffix != ".reason")
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(config: DaemonConfig, watch: Any = stand_in.watch) -> AsyncGenerator[Box]:
+    app = await make_app(config.service())
+    folder = WatchedFolder(config.folders[0], watch, app[STORE], app[DISPATCHER], app[DISK], retry=0.05)
+    async with TestClient(TestServer(app)):
+        box = Box(app, folder, config.folders[0].path)
+        task = asyncio.create_task(folder.run())
+        try:
+            yield box
+        finally:
+            box.stage.go.set()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+
+
+async def test_every_file_is_analysed_and_gets_its_verdict(configured: Any, inbox: Path) -> None:
+    put(inbox, "a.png", "b.png", "bad-c.png", "broken-d.png")
+    async with running(configured()) as box:
+        await box.until(lambda: len(box.names("done")) + len(box.names("failed")) == 4)
+        await box.until(lambda: not box.folder._followed)
+        standing = box.folder.standing
+        assert (box.names("done"), box.names("failed")) == (["a.png", "b.png"], ["bad-c.png", "broken-d.png"])
+        assert (inbox / "failed" / "bad-c.png.reason").read_text() == "unreadable: no picture"
+        assert (standing.state, standing.claimed, standing.done, standing.failed) == ("watching", 4, 2, 2)
+        jobs = box.app[STORE].page().jobs
+        assert {job.origin for job in jobs} == {"folder"}
+        assert all(Path(job.path).is_file() and Path(job.path).name == job.name for job in jobs)
+
+
+async def test_what_there_is_no_room_for_stays_where_it_is(configured: Any, inbox: Path) -> None:
+    put(inbox, "slow-1.png", "slow-2.png", "x.png", "y.png")
+    async with running(configured()) as box:
+        await box.until(lambda: len(box.stage.begun) == 2)
+        await asyncio.sleep(0.1)
+        assert box.names("") == ["x.png", "y.png"]
+        box.stage.go.set()
+        await box.until(lambda: len(box.names("done")) == 4)
+
+
+async def test_while_the_disk_is_low_nothing_is_claimed_and_nothing_deleted(
+    configured: Any, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 100
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": free, "total": 1000}))
+    low = {"low": 50, "enough": 80, "every": 0.01}
+    async with running(configured(limits={"disk": low})) as box:
+        put(inbox, "a.png")
+        await box.until(lambda: box.names("done") == ["a.png"])
+        before = {path: path.read_bytes() for path in box.app[DISPATCHER]._settings.results.rglob("*.json")}
+        free = 49
+        await box.until(lambda: box.folder.standing.state == "waiting")
+        put(inbox, "b.png")
+        await asyncio.sleep(0.1)
+        free = 79
+        await asyncio.sleep(0.1)
+        assert box.names("") == ["b.png"]
+        assert {path: path.read_bytes() for path in before} == before
+        free = 80
+        await box.until(lambda: box.names("done") == ["a.png", "b.png"])
+
+
+async def test_a_stop_in_between_costs_no_file_and_repeats_none(configured: Any, inbox: Path) -> None:
+    put(inbox, "a.png", "slow-1.png")
+    async with running(configured()) as box:
+        await box.until(lambda: box.names("done") == ["a.png"] and len(box.stage.begun) == 2)
+        done = {job.id: job for job in box.app[STORE].page().jobs if job.status == "done"}
+    assert box.names("claimed") == ["slow-1.png"]
+    assert box.app[STORE].counts() == {"done": 1, "queued": 1}
+    put(inbox, "b.png")
+    async with running(configured()) as box:
+        box.stage.go.set()
+        await box.until(lambda: box.names("done") == ["a.png", "b.png", "slow-1.png"])
+        assert "a.png" not in box.stage.begun
+    jobs = {job.id: job for job in box.app[STORE].page().jobs}
+    assert sorted(job.name for job in jobs.values()) == ["a.png", "b.png", "slow-1.png"]
+    assert all(jobs[one].finished == job.finished for one, job in done.items())
+
+
+async def test_a_verdict_that_a_stop_prevented_is_given_by_the_next_start(configured: Any, inbox: Path) -> None:
+    put(inbox, "a.png")
+    async with running(configured(), _stubborn) as box:
+        await box.until(lambda: box.app[STORE].counts() == {"done": 1} and not box.folder._followed)
+        assert box.names("claimed") == ["a.png"]
+    async with running(configured()) as box:
+        await box.until(lambda: box.names("done") == ["a.png"])
+        assert box.stage.begun == []
+        assert box.app[STORE].counts() == {"done": 1}
+
+
+async def test_another_file_of_the_same_name_is_another_job(configured: Any, inbox: Path) -> None:
+    async with running(configured()) as box:
+        for count in (1, 2):
+            put(inbox, "a.png")
+            await box.until(lambda count=count: len(box.names("done")) == count)  # type: ignore[misc]
+        assert box.app[STORE].counts() == {"done": 2}
+
+
+async def test_another_file_of_a_name_whose_verdict_was_not_noted_is_another_job(configured: Any, inbox: Path) -> None:
+    """The file was moved, and the stop came before its new place was written down."""
+    async with running(configured()) as box:
+        box.app[STORE].moved = lambda *_: None
+        put(inbox, "a.png")
+        await box.until(lambda: box.names("done") == ["a.png"])
+    async with running(configured()) as box:
+        put(inbox, "a.png")
+        await box.until(lambda: box.app[STORE].counts() == {"done": 2})
+
+
+async def test_a_folder_that_goes_away_is_told_and_tried_again(configured: Any, inbox: Path) -> None:
+    async with running(configured()) as box:
+        inbox.rename(inbox.with_name("elsewhere"))
+        await box.until(lambda: box.folder.standing.state == "unreachable")
+        assert "No such file" in box.folder.standing.why
+        inbox.with_name("elsewhere").rename(inbox)
+        put(inbox, "a.png")
+        await box.until(lambda: box.names("done") == ["a.png"])
+        assert (box.folder.standing.state, box.folder.standing.why) == ("watching", "")
+
+
+async def test_a_link_that_leads_elsewhere_is_not_read(configured: Any, inbox: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (inbox / "a.png").symlink_to(tmp_path / "secret.png")
+    async with running(configured()) as box:
+        await box.until(lambda: box.names("failed") == ["a.png"])
+        assert box.stage.begun == []
+    assert (tmp_path / "secret.png").read_bytes() == b"secret"
+
+
+async def test_a_slide_that_is_deleted_gives_its_file_a_verdict(configured: Any, inbox: Path) -> None:
+    put(inbox, "slow-1.png", "slow-2.png")
+    async with running(configured(limits={"jobs": {"open": 1}, "disk": {"low": 1, "enough": 2}})) as box:
+        await box.until(lambda: box.app[STORE].counts() == {"running": 1, "queued": 1})
+        (waiting,) = box.app[STORE].page(statuses=["queued"]).jobs
+        box.app[STORE].delete(waiting.id)
+        await box.until(lambda: box.names("failed") == ["slow-2.png"])
+
+
+async def _stubborn(folder: Path) -> AsyncGenerator[Any]:
+    """Files that cannot be moved once they are claimed."""
+    async for claim in stand_in.watch(folder):
+        yield _Stuck(claim.path, folder, claim.name)
+
+
+class _Stuck(stand_in.StandInClaim):
+    async def done(self) -> Path:
+        raise OSError("read-only file system")

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from hema_stream.service.api import access, health, image, live, openapi, results, slides, uploads
+from hema_stream.clinical.panel import load_panel
+from hema_stream.service.api import access, health, image, ingest, live, openapi, results, slides, uploads
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, register
 from hema_stream.service.auth import Tickets, TokenStore
 from hema_stream.service.dispatch import Dispatcher
@@ -20,6 +21,7 @@ from hema_stream.service.parts import (
     HUB,
     METRICS,
     RATES,
+    SCANS,
     SETTINGS,
     STORE,
     TICKETS,
@@ -29,12 +31,14 @@ from hema_stream.service.parts import (
 )
 from hema_stream.service.problems import problems
 from hema_stream.service.rates import Rates
+from hema_stream.service.scans import Scans
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.viewer import Viewer
 
 ENDPOINTS = (
     *slides.ENDPOINTS,
     *uploads.ENDPOINTS,
+    *ingest.ENDPOINTS,
     *results.ENDPOINTS,
     *image.ENDPOINTS,
     *access.ENDPOINTS,
@@ -66,6 +70,7 @@ async def make_app(settings: ServiceSettings) -> web.Application:
     app[RATES], app[VIEWER], app[UPLOADS] = Rates(limits.http), Viewer(limits.viewer), {}
     app[HUB] = LiveHub(limits.live)
     app[DISPATCHER] = Dispatcher(settings, app[STORE], app[HUB])
+    app[SCANS] = Scans(limits.ingest, load_panel(), app[DISPATCHER], app[HUB])
     metrics.watch(app[DISPATCHER].pipeline.statistics, lambda: app[DISPATCHER].ended, app[HUB].clients)
     register(app, [*ENDPOINTS, _described()])
     app.router.add_get(live.PATH, live.follow)

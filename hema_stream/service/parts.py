@@ -12,6 +12,7 @@ from hema_stream.service.hub import LiveHub
 from hema_stream.service.jobs import JobStore
 from hema_stream.service.metrics import Metrics
 from hema_stream.service.rates import Rates
+from hema_stream.service.scans import Scans
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.viewer import Viewer
 
@@ -24,4 +25,5 @@ TICKETS = web.AppKey("tickets", Tickets)
 RATES = web.AppKey("rates", Rates)
 VIEWER = web.AppKey("viewer", Viewer)
 UPLOADS = web.AppKey("uploads", dict[str, asyncio.Lock])
+SCANS = web.AppKey("scans", Scans)
 METRICS = web.AppKey("metrics", Metrics)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, Validati
 
 from hema_stream.core.configs import load_config
 from hema_stream.core.errors import ConfigError
+from hema_stream.service.ingest.limits import IngestLimits
 from hema_stream.service.live.limits import LiveLimits
 
 
@@ -80,6 +81,7 @@ class ServiceLimits(_Part):
     http: HttpLimits
     tickets: TicketLimits
     viewer: ViewerLimits
+    ingest: IngestLimits
 
 
 def load_limits() -> ServiceLimits:

@@ -142,7 +142,7 @@ class Tile:
             background colour.
         fine_scale: fine pixels a canonical pixel.
         focus: variance of the Laplacian over the tile's tissue, canonical scale.
-        offsets: by other tile, level-0 pixels (dx, dy) by which this tile's cells are shifted where the two are compared.
+        offsets: by other tile, level-0 pixels (dx, dy) that this tile's cells are shifted where the two are compared.
     """
 
     spec: TileSpec

@@ -17,8 +17,8 @@ from hema_stream.service.facts import facts_of
 from hema_stream.service.hub import LiveHub
 from hema_stream.service.jobs import Job, JobStore, Origin, Status
 from hema_stream.service.jobs.store import Ending
-from hema_stream.service.recovery import recover
 from hema_stream.service.live import End
+from hema_stream.service.recovery import recover
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.submission import contained
 from hema_stream.service.warm import WarmPipeline
@@ -26,9 +26,7 @@ from hema_stream.service.warm import WarmPipeline
 RETRY_AFTER = 5.0
 """Seconds before a pipeline that failed is begun anew."""
 
-INTERRUPTED = HemaError(
-    "the pipeline failed while its fields came", remedy="scan the slide again", code="interrupted"
-)
+INTERRUPTED = HemaError("the pipeline failed while its fields came", remedy="scan the slide again", code="interrupted")
 _log = structlog.get_logger(__name__)
 
 

@@ -38,7 +38,9 @@ async def open_scan(call: Call) -> web.Response:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error)) from error
     except TooManyScansError as error:
         wait = {"Retry-After": "30"}
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, error.code, f"{error.message}; {error.remedy}", wait) from error
+        raise ProblemError(
+            HTTPStatus.SERVICE_UNAVAILABLE, error.code, f"{error.message}; {error.remedy}", wait
+        ) from error
     job = new_job(opening.name, Path(), Origin.INGEST, mpp=opening.mpp, priority=opening.priority)
     app[SCANS].open(job, opening, call.principal.id if call.principal else "")
     try:

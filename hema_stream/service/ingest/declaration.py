@@ -45,8 +45,8 @@ class GridOpening(_Part):
 class WantedOpening(_Part):
     """Cells with a class after which there are `enough`; what is missing is the panel's."""
 
-    wbc: int | None = Field(None, ge=0, le=1_000_000)
-    rbc: int | None = Field(None, ge=0, le=10_000_000)
+    wbc: int | None = Field(default=None, ge=0, le=1_000_000)
+    rbc: int | None = Field(default=None, ge=0, le=10_000_000)
 
 
 class Opening(_Part):
@@ -61,7 +61,7 @@ class Opening(_Part):
         None, description="x0, y0, x1, y1 within which fields will lie, um; where there is no grid."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher ones go first; 0 is routine.")
-    wanted: WantedOpening = WantedOpening()
+    wanted: WantedOpening = Field(default_factory=WantedOpening)
 
     @model_validator(mode="after")
     def _one_of_grid_and_area(self) -> Opening:

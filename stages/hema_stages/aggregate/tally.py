@@ -19,7 +19,7 @@ from hema_stream.core.crops import Labels
 from hema_stream.core.delta import CellDelta, SlideDelta
 from hema_stream.core.errors import LedgerError
 from hema_stream.core.field import Acquisition
-from hema_stream.core.field_plan import SlidePlan
+from hema_stream.core.field_plan import FieldPlan, SlidePlan
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import Slide
 from hema_stream.core.taxonomy import load_taxonomy
@@ -102,6 +102,7 @@ class Tally(Stage):
     def finish(self, state: _Counting) -> Iterator[tuple[str, Any]]:
         """Check that every tile ended and every cell has a class or a reason; emit the result."""
         state.ledger.check()
+        _check_scan(state)
         yield "report", self._result(state, "complete")
 
     def cancelled(self, state: _Counting) -> Iterator[tuple[str, Any]]:
@@ -155,6 +156,17 @@ class Tally(Stage):
             acquisition=state.acquisition,
             started=state.started,
             finished=datetime.now(UTC),
+        )
+
+
+def _check_scan(state: _Counting) -> None:
+    """Raise LedgerError where a plan that grew has not the tiles that its scan ended with."""
+    scan, plan = state.acquisition, state.plan
+    if isinstance(plan, FieldPlan) and scan is not None and state.ledger.planned != scan.fields * plan.per_field:
+        raise LedgerError(
+            f"{state.ledger.planned} tiles ended of a scan of {scan.fields} fields, {plan.per_field} tiles each",
+            place=state.slide.id,
+            remedy="report this with the log; the slide's counts are not to be used",
         )
 
 

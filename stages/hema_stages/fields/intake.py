@@ -34,7 +34,9 @@ class FieldIntake(Source):
 
     def open(self, slide: str, scan: Scan, priority: int = 0) -> None:
         """Begin a slide; its id must be new to the running pipeline."""
-        self._slides[slide] = deque([StreamStart(slide, priority), CapsEvent(slide, Caps("image/field", slide_id=slide, scan=scan))])
+        self._slides[slide] = deque(
+            [StreamStart(slide, priority), CapsEvent(slide, Caps("image/field", slide_id=slide, scan=scan))]
+        )
         self._arrived.set()
 
     def push(self, slide: str, field: Field) -> None:
@@ -52,7 +54,7 @@ class FieldIntake(Source):
     def withdraw(self, slide: str) -> bool:
         """Forget what waits of a slide; whether it had not begun, so that nothing will tell of its end."""
         waiting = self._slides.pop(slide, None)
-        return bool(waiting) and isinstance(waiting[0], StreamStart)
+        return waiting is not None and bool(waiting) and isinstance(waiting[0], StreamStart)
 
     def end(self) -> None:
         """Open nothing more; the pipeline drains."""

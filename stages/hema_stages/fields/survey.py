@@ -186,9 +186,7 @@ class Survey(Measuring, Transform[Shot, Any]):
         gray = np.asarray(cv2.cvtColor(canonical, cv2.COLOR_RGB2GRAY), np.uint8)
         found = state.neighbours.add(shot.index, Placed(gray, x, y))
         return {
-            tile: (dx * factor, dy * factor)
-            for other, (dx, dy) in found.items()
-            for tile in layout.plan.tiles(other)
+            tile: (dx * factor, dy * factor) for other, (dx, dy) in found.items() for tile in layout.plan.tiles(other)
         }
 
     def _gaps(self, gap: Gap, state: _Surveyed) -> Iterator[Gap]:

@@ -93,7 +93,10 @@ def _described() -> Endpoint:
 
 async def _working(app: web.Application) -> AsyncIterator[None]:
     await app[DISPATCHER].start()
+    tending = asyncio.create_task(app[SCANS].tend())
     yield
+    tending.cancel()
+    await asyncio.gather(tending, return_exceptions=True)
     await app[DISPATCHER].stop()
     await app[VIEWER].close()
 

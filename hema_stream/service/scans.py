@@ -15,6 +15,10 @@ from hema_stream.service.jobs import Job
 from hema_stream.service.live import End
 
 
+LOOK = 5.0
+"""Seconds between two looks for scanners that are gone."""
+
+
 class TooManyScansError(HemaError):
     """No further scan is opened just now."""
 
@@ -50,9 +54,18 @@ class Scans:
         scan = opening.scan(self._limits)
         push = Push(job.id, job.name, owner, scan, self._wanted(opening), self._limits, self)
         push.figures = lambda: self._hub.counts(job.id)
+        push.heard = asyncio.get_running_loop().time()
         self._pushes[job.id] = push
         self._dispatcher.begin_scan(job, scan)
         return push
+
+    async def tend(self) -> None:
+        """Close scans whose scanners are gone for good; runs until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(self._limits.patience / 4, LOOK))
+            for push in list(self._pushes.values()):
+                push.expire(loop.time())
 
     # As a Push's sink.
 

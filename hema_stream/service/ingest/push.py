@@ -78,6 +78,7 @@ class Push:
         received: numbers of the fields that were accepted; under_way: of these, those that still need their room.
         watermark: nothing at or under it comes any more; taken: number of fields, once closed.
         ended: once the slide has.
+        heard: when its scanner last said something.
         changed: called when something happened that a connection may have to tell.
     """
 
@@ -95,6 +96,7 @@ class Push:
     watermark: int = -1
     taken: int | None = None
     ended: Ended | None = None
+    heard: float = 0.0
     changed: Callable[[int | None, str], None] = lambda index, verdict: None
 
     @property
@@ -120,9 +122,9 @@ class Push:
         return True
 
     def pass_by(self, said: WatermarkSaid) -> Refusal | None:
-        """Take a watermark; one that says nothing new changes nothing."""
+        """Take a watermark; one that says nothing new, or comes after the close, changes nothing."""
         if self.over:
-            return Refusal("closed", "the scan is closed")
+            return None
         if said.index >= self._most:
             return Refusal("index", f"the scan has no field {said.index}")
         sealed = _box(said.sealed)
@@ -147,8 +149,12 @@ class Push:
         self.sink.close(self.slide)
         return None
 
-    def give_up_waiting(self) -> None:
-        """Close the scan with what came: its scanner has not been heard of."""
+    def expire(self, now: float) -> None:
+        """Close the scan with what came where its scanner has room to send and has not been heard of for too long."""
+        if self.over or not self.room:
+            self.heard = now
+        if now - self.heard < self.limits.patience:
+            return
         fields = len(self.scan.grid) if self.scan.grid else max(max(self.received, default=-1), self.watermark) + 1
         self.close(CloseSaid(type="close", fields=fields))
 

@@ -45,7 +45,7 @@ class Session:
         self._told: object = None
         self._tell = now
         self._beat = now + push.limits.heartbeat
-        self.heard = now
+        push.heard = now
         self._before = push.changed
         push.changed = self._changed
         self._before(None, "replaced")
@@ -54,7 +54,7 @@ class Session:
 
     def receive(self, frame: bytes, now: float) -> None:
         """Take a frame."""
-        self.heard = now
+        self._push.heard = now
         if self._error is not None or self.close is not None:
             return
         try:

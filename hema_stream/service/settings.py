@@ -13,6 +13,7 @@ from hema_stream.core.configs import load_config
 from hema_stream.core.errors import ConfigError
 from hema_stream.service.ingest.limits import IngestLimits
 from hema_stream.service.live.limits import LiveLimits
+from hema_stream.service.watch.rules import WatchRules
 
 
 class _Part(BaseModel):
@@ -82,6 +83,7 @@ class ServiceLimits(_Part):
     tickets: TicketLimits
     viewer: ViewerLimits
     ingest: IngestLimits
+    watch: WatchRules
 
 
 def load_limits() -> ServiceLimits:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from hema_stream.core.cells import CellTable
 from hema_stream.core.crops import Labels
 from hema_stream.core.delta import SlideDelta
 from hema_stream.core.errors import InputCode, InputError
+from hema_stream.core.field import Field, FieldsPassed
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import InputImage
 from hema_stream.core.taxonomy import load_taxonomy
 from hema_stream.core.tile import TilePlan
-from hema_stream.flow import Caps, Pad, Pipeline, PipelineError, Policy, Registry, Stage, cpu
+from hema_stream.flow import Caps, Gap, Pad, Pipeline, PipelineError, Policy, Registry, Stage, Transform, cpu
 
 CELLS, STEPS, FREE = 180, 60, 34
 NO_KEYS = np.zeros((0, 2), np.int32)
@@ -80,6 +82,41 @@ class Pretend(Stage):
             yield "report", _part(state["result"], state["told"])
 
 
+class PretendSurvey(Transform[Field, InputImage]):
+    """Let each field go at once, or, of slides called ``held-*``, when ``go`` is set; with the last comes the image."""
+
+    accepts = Caps("image/field")
+    produces = Caps("image/input")
+    runs_on = cpu(threads=1)
+
+    def __init__(self, name: str = "", **properties: Any) -> None:
+        super().__init__(name, **properties)
+        self.taken: Callable[[str, int, str], None] = lambda slide, index, verdict: None
+        self.go = threading.Event()
+        self.hold = False
+        self.fields: dict[str, list[int]] = {}
+        self.passed: dict[str, list[FieldsPassed]] = {}
+
+    def negotiate(self, caps: Caps) -> tuple[Caps, str]:
+        self.fields[caps.slide_id], self.passed[caps.slide_id] = [], []
+        return Caps("image/input"), caps.slide_id
+
+    def process(self, item: Field, state: str) -> None:  # type: ignore[override]
+        if self.hold:
+            self.go.wait(20)
+        if item.data == b"broken":
+            raise ValueError("broken")
+        self.fields[state].append(item.index)
+        self.taken(state, item.index, "unreadable" if item.data == b"unreadable" else "analysed")
+
+    def gap(self, gap: Gap, state: str) -> None:
+        assert isinstance(gap, FieldsPassed)
+        self.passed[state].append(gap)
+
+    def finish(self, state: str) -> InputImage:
+        return InputImage(state, Path("scan"))
+
+
 def _delta(name: str, seq: int, result: TallyResult, rows: slice) -> SlideDelta:
     chosen = np.arange(rows.start, rows.stop)
     cells = result.cells.take(chosen)
@@ -110,10 +147,16 @@ def build(name: str, profile: str, settings: Any, defaults: Any) -> Pipeline:
     """Stands in for ``build_pipeline``: the service's own stages around ``Pretend``."""
     pipeline, registry = Pipeline(), Registry()
     pipeline.add(registry.load("intake")(name="intake"))
+    pipeline.add(registry.load("fields")(name="fields"))
+    pipeline.add(PretendSurvey("survey"))
+    pipeline.add(registry.load("funnel")(name="images"))
     pipeline.add(Pretend("tally"))
     pipeline.add(registry.load("hub")(name="hub"))
     pipeline.add(registry.load("report")(name="report", out=defaults["report"]["out"], overlay=False, geojson=False))
-    pipeline.link("intake.src", "tally.sink")
+    pipeline.link("intake.src", "images")
+    pipeline.link("fields.src", "survey.sink")
+    pipeline.link("survey.src", "images")
+    pipeline.link("images.src", "tally.sink")
     pipeline.link("tally.deltas", "hub.sink")
     pipeline.link("tally.report", "hub.result")
     pipeline.link("hub.src", "report.sink")

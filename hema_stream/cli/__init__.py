@@ -15,6 +15,7 @@ COMMANDS = {
     "serve": "Serve live analysis: submit, follow, review over HTTP.",
     "daemon": "Run the service and watched folders on an edge box.",
     "status": "Show what a running service does.",
+    "scan-sim": "Play an image to a service as a scanner would.",
     "evaluate": "Score the product's own stages on labelled pictures.",
     "train": "Train a model from labelled smears.",
     "models": "Show the models' cards.",
@@ -28,7 +29,7 @@ group = click.version_option(__version__, prog_name="hema-stream")(
     LazyGroup(
         "hema-stream",
         help="Find, classify and count every cell on a stained blood smear while the slide is still running.",
-        commands={name: f"hema_stream.cli.{name}:command" for name in COMMANDS},
+        commands={name: f"hema_stream.cli.{name.replace('-', '_')}:command" for name in COMMANDS},
         short=COMMANDS,
     )
 )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_stream.clinical import rows
+from hema_stream.clinical.acquisition import acquisition
 from hema_stream.clinical.differential import differential
 from hema_stream.clinical.morphology import morphology
 from hema_stream.clinical.panel import Panel
@@ -49,6 +50,7 @@ class Composer:
             rbc_analysis=self._red(result),
             wbc_differential=self._white(result),
             quality_metrics=quality,
+            acquisition=acquisition(result.acquisition),
             identity=self.identity.model_copy(update={"models": dict(sorted(result.models.items()))}),
             deterministic=self.deterministic,
         )

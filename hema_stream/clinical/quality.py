@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from hema_stream.clinical.acquisition import fields_missing, tiles_of_fields
 from hema_stream.clinical.flags import Flags
 from hema_stream.clinical.panel import Panel
 from hema_stream.core.calibration import StainFit
@@ -18,7 +19,14 @@ NOTES = {
     ScaleSource.ESTIMATED: "estimated_from_rbc: round red cells were taken as 7.5 um wide; sizes are not reported",
     ScaleSource.ASSUMED: "no scale in the file and too few round red cells to estimate one; sizes are not reported",
 }
-LOST_TO_FAILURE = ("tiles_cancelled", "tiles_lost", "classification_lost", "classification_pending")
+LOST_TO_FAILURE = (
+    "tiles_cancelled",
+    "tiles_lost",
+    "classification_lost",
+    "classification_pending",
+    "fields_missing",
+    "fields_unreadable",
+)
 
 
 def quality_metrics(result: TallyResult, panel: Panel) -> QualityMetrics:
@@ -89,16 +97,18 @@ def missing(result: TallyResult) -> list[Missing]:
     single = int((result.single & (result.cells.kind != Kind.PLATELET)).sum())
     lost, pending = result.unclassified & result.lost, result.unclassified & ~result.lost
     red = int((result.cells.kind == Kind.RBC).sum())
+    lost_fields, untaken = tiles_of_fields(result)
     sizes = 0 if result.calibration.scale.source.measured else red
     found = [
-        ("tiles_cancelled", "the analysis was interrupted", result.tiles.get("cancelled", 0), planned),
-        ("tiles_lost", "tiles were lost to a failure", result.tiles.get("gap", 0), tissue),
+        ("tiles_cancelled", "the analysis was interrupted", result.tiles.get("cancelled", 0) - untaken, planned),
+        ("tiles_lost", "tiles were lost to a failure", result.tiles.get("gap", 0) - lost_fields, tissue),
         ("tiles_rejected", "tiles were out of focus", result.tiles.get("rejected", 0), tissue),
         ("classification_lost", "the classification of cells failed", int(lost.sum()), single),
         ("classification_pending", "the analysis ended before cells were classified", int(pending.sum()), single),
         ("size_classes", "the scale was not measured", sizes, red),
     ]
-    return [Missing(code=code, reason=reason, n=n, of=of) for code, reason, n, of in found if n]
+    lacks = [Missing(code=code, reason=reason, n=n, of=of) for code, reason, n, of in found if n]
+    return [*lacks, *fields_missing(result.acquisition)]
 
 
 def status(result: TallyResult, lacks: list[Missing]) -> Status:
@@ -108,4 +118,5 @@ def status(result: TallyResult, lacks: list[Missing]) -> Status:
 
 
 def _with_tissue(result: TallyResult) -> int:
-    return sum(result.tiles.values()) - result.tiles.get("background", 0)
+    """Tiles with tissue, but for those that a scanner left out on purpose."""
+    return sum(result.tiles.values()) - result.tiles.get("background", 0) - tiles_of_fields(result)[1]

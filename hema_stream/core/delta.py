@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hema_stream.core.cells import CellTable
 from hema_stream.core.crops import Labels
+from hema_stream.core.field import Acquisition
 
 Keys = NDArray[np.int32]
 
@@ -26,7 +27,8 @@ class CellDelta:
         ended: tile index to how it ended (``analysed``, ``background``, ``rejected``, ``gap``, ``cancelled``).
         reasons: tile index to why, where it was not analysed.
         removed: reason of removal (by clean) to number, of priority-2 views.
-        clumps: clump records of this step (rows with ``clump`` > 0), already among ``added`` where counted.
+        planned: tiles that were added to a plan that grows.
+        acquisition: what a scan was made of, at its end.
     """
 
     added: CellTable
@@ -36,6 +38,8 @@ class CellDelta:
     ended: Mapping[int, str] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
     removed: Mapping[str, int] = field(default_factory=dict)
+    planned: Sequence[int] = ()
+    acquisition: Acquisition | None = None
 
     @property
     def nbytes(self) -> int:

@@ -168,6 +168,26 @@ class QualityMetrics(_Part):
     warnings: list[str] = Field(description="Codes of validation and calibration.")
 
 
+class AcquisitionReport(_Part):
+    """What a scan was made of; numbers are the scanner's own."""
+
+    fields: int = Field(description="Fields that the scan has: its grid's, or as told at the close.")
+    received: int = Field(description="Of these, how many came and could be read.")
+    missing: list[int] = Field(description="Fields that never came.")
+    unreadable: list[int] = Field(description="Fields that came and could not be decoded.")
+    not_taken: list[int] = Field(description="Fields of the grid that the scanner left out by closing early.")
+    calibrated_on: list[int] = Field(description="Fields that stain and scale were fitted on.")
+    calibration_settled: bool = Field(
+        description="Whether these are the lowest that there were; false where the window was full before."
+    )
+    pairs_measured: int = Field(description="Neighbouring fields whose offset was measured and used.")
+    pairs_refused: int = Field(
+        description="Neighbouring fields whose offset was over the limit; cells may count twice."
+    )
+    pairs_unclear: int = Field(description="Neighbouring fields that show too little alike to be measured.")
+    widest_offset_um: float = Field(description="The largest offset that was used.")
+
+
 class Identity(_Part):
     """What made the figures."""
 
@@ -192,6 +212,9 @@ class ReportHead(_Part):
     rbc_analysis: RbcAnalysis
     wbc_differential: WbcDifferential
     quality_metrics: QualityMetrics
+    acquisition: AcquisitionReport | None = Field(
+        description="Of a slide that came field by field; null for a file, and where the scan was interrupted."
+    )
     identity: Identity
     deterministic: bool = Field(description="Whether the same input, models and configuration give the same report.")
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from hema_stream.core.calibration import Calibration
 from hema_stream.core.cells import CellTable, Kind, Priority
+from hema_stream.core.field import Acquisition
+from hema_stream.core.field_plan import SlidePlan
 from hema_stream.core.slide import Slide
-from hema_stream.core.tile import TilePlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +31,12 @@ class TallyResult:
         relabelled: cells that were classified twice.
         status: ``complete`` or ``partial``.
         started, finished: UTC.
+        acquisition: what a scan was made of; None for a file, or where it was interrupted.
     """
 
     slide: Slide
     calibration: Calibration
-    plan: TilePlan
+    plan: SlidePlan
     cells: CellTable
     best: NDArray[np.int16]
     confidence: NDArray[np.float32]
@@ -49,6 +51,7 @@ class TallyResult:
     started: datetime
     finished: datetime
     models: Mapping[str, str] = field(default_factory=dict)
+    acquisition: Acquisition | None = None
 
     @property
     def nbytes(self) -> int:

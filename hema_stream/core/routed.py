@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hema_stream.core.cells import CellTable
 from hema_stream.core.crops import Crops
+from hema_stream.core.tile import Box
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,12 +19,16 @@ class Routed:
         cells: every view of a cell that it holds, numbered 0..N-1.
         late: crops of views under ``Priority.OWNED``, classified only if they are kept.
         removed: what ``clean`` took out, by reason.
+        box: of the tile, level-0 pixels; asked for where a plan grows.
+        offsets: as the tile's.
     """
 
     tile: int
     cells: CellTable
     late: tuple[Crops, ...] = ()
     removed: Mapping[str, int] = field(default_factory=dict)
+    box: Box | None = None
+    offsets: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def units(self) -> Sequence[int]:

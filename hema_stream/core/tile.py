@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 
@@ -24,12 +24,19 @@ class TileSpec:
         box: (x0, y0, x1, y1) canonical pixels; always a full tile, it may reach past the slide's border.
         core: the part that it owns, canonical pixels.
         inner: (left, top, right, bottom): whether that edge lies inside the slide (cells there may be cut).
+        seen: the part of the box that there are pixels of, where it is a field smaller than a tile; None for all of it.
     """
 
     index: int
     box: Box
     core: Box
     inner: tuple[bool, bool, bool, bool]
+    seen: Box | None = None
+
+    @property
+    def view(self) -> Box:
+        """What can be seen on it, canonical pixels; its edges may cut cells."""
+        return self.seen or self.box
 
     @property
     def units(self) -> Sequence[int]:
@@ -135,6 +142,7 @@ class Tile:
             background colour.
         fine_scale: fine pixels a canonical pixel.
         focus: variance of the Laplacian over the tile's tissue, canonical scale.
+        offsets: by other tile, level-0 pixels (dx, dy) that this tile's cells are shifted where the two are compared.
     """
 
     spec: TileSpec
@@ -142,6 +150,7 @@ class Tile:
     fine: NDArray[np.uint8]
     fine_scale: float
     focus: float = 0.0
+    offsets: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def units(self) -> Sequence[int]:

@@ -39,6 +39,21 @@ class Queue(Identity):
         return self.max_size_buffers, self.max_size_bytes, self.leaky
 
 
+class Funnel(Stage):
+    """Let slides in from several branches, each slide by one of them; everything passes unchanged."""
+
+    sinks = {"sink_%u": Pad(Caps(ANY), request=True)}
+    sources = {"src": Pad(Caps(ANY))}
+
+    def negotiate_pad(self, pad: str, caps: Caps, state: Any) -> tuple[Caps, Any]:
+        """Pass caps on, also those that come later in the stream."""
+        return caps, True
+
+    def process(self, item: Any, state: Any, pad: str = "sink_0") -> Any:
+        """Return the item."""
+        return item
+
+
 class Tee(Stage):
     """Hand every item to each linked source pad by reference."""
 

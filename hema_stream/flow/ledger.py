@@ -21,6 +21,17 @@ class Ledger:
         self._planned = len(self._open)
         self._counts: Counter[str] = Counter(dict.fromkeys(outcomes, 0))
 
+    @property
+    def planned(self) -> int:
+        """Number of units, ended or not."""
+        return self._planned
+
+    def plan(self, units: Iterable[Hashable]) -> None:
+        """Add units to a plan that grows; none of them may have been planned before."""
+        added = set(units)
+        self._open |= added
+        self._planned += len(added)
+
     def end(self, unit: Hashable, outcome: str) -> None:
         """Enter an ending; LedgerError for a unit not planned or ended before, or an outcome not known."""
         if outcome not in self._counts:

@@ -8,7 +8,19 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from hema_stream.service.api import access, health, image, live, openapi, results, slides, status, uploads
+from hema_stream.clinical.panel import load_panel
+from hema_stream.service.api import (
+    access,
+    health,
+    image,
+    ingest,
+    live,
+    openapi,
+    results,
+    slides,
+    status,
+    uploads,
+)
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, register
 from hema_stream.service.auth import Tickets, TokenStore
 from hema_stream.service.disk import Disk
@@ -25,6 +37,7 @@ from hema_stream.service.parts import (
     METRICS,
     RATES,
     RETENTION,
+    SCANS,
     SETTINGS,
     STARTED,
     STORE,
@@ -36,12 +49,14 @@ from hema_stream.service.parts import (
 from hema_stream.service.problems import problems
 from hema_stream.service.rates import Rates
 from hema_stream.service.retention import Retention
+from hema_stream.service.scans import Scans
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.viewer import Viewer
 
 ENDPOINTS = (
     *slides.ENDPOINTS,
     *uploads.ENDPOINTS,
+    *ingest.ENDPOINTS,
     *results.ENDPOINTS,
     *image.ENDPOINTS,
     *access.ENDPOINTS,
@@ -77,6 +92,7 @@ async def make_app(settings: ServiceSettings) -> web.Application:
     app[DISK], app[FOLDERS], app[STARTED] = Disk(settings.data, limits.disk), [], datetime.now(UTC)
     app[RETENTION] = Retention(settings.uploads, app[STORE], app[UPLOADS], limits.retention)
     app[DISK].on_change = app[DISPATCHER].hold
+    app[SCANS] = Scans(limits.ingest, load_panel(), app[DISPATCHER], app[HUB])
     metrics.watch(app[DISPATCHER].pipeline.statistics, lambda: app[DISPATCHER].ended, app[HUB].clients)
     register(app, [*ENDPOINTS, _described()])
     app.router.add_get(live.PATH, live.follow)
@@ -101,6 +117,7 @@ async def _working(app: web.Application) -> AsyncIterator[None]:
     await app[DISK].look()
     await app[DISPATCHER].start()
     upkeep = [asyncio.create_task(app[DISK].watch()), asyncio.create_task(app[RETENTION].watch())]
+    upkeep.append(asyncio.create_task(app[SCANS].tend()))
     yield
     for task in upkeep:
         task.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 import structlog
 
 from hema_stream.core.errors import HemaError
+from hema_stream.core.field import Scan
 from hema_stream.core.slide import InputImage, Slide
 from hema_stream.service.artefacts import report_digest, report_url
 from hema_stream.service.facts import facts_of
 from hema_stream.service.hub import LiveHub
 from hema_stream.service.jobs import Job, JobStore, Origin, Status
 from hema_stream.service.jobs.store import Ending
+from hema_stream.service.live import End
 from hema_stream.service.recovery import recover
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.submission import contained
@@ -25,6 +27,7 @@ from hema_stream.service.warm import WarmPipeline
 RETRY_AFTER = 5.0
 """Seconds before a pipeline that failed is begun anew."""
 
+INTERRUPTED = HemaError("the pipeline failed while its fields came", remedy="scan the slide again", code="interrupted")
 _log = structlog.get_logger(__name__)
 
 
@@ -39,10 +42,12 @@ class Dispatcher:
     def __init__(self, settings: ServiceSettings, store: JobStore, hub: LiveHub) -> None:
         self._settings, self._store, self._hub = settings, store, hub
         hub.on_opened = self._slide_opened
+        self.on_ended: Callable[[str, End], None] = lambda slide, end: None
         self.pipeline = WarmPipeline(settings, hub, self._slide_ended, self._pipeline_failed)
         self.ended: dict[str, int] = {}
         self._open: set[str] = set()
         self._unwanted: set[str] = set()
+        self._scans: set[str] = set()
         self._failures = 0
         self._held = False
         self._woken = asyncio.Event()
@@ -95,6 +100,12 @@ class Dispatcher:
     def wake(self) -> None:
         """Say that something may be queued, or that there may be room."""
         self._woken.set()
+
+    def begin_scan(self, job: Job, scan: Scan) -> None:
+        """Open a slide whose fields a scanner is about to send; its job is marked as running."""
+        self._scans.add(job.id)
+        self._hub.begin(job.id, job.name)
+        self.pipeline.open_scan(job.id, scan, job.priority)
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job, waiting or under way.
@@ -175,11 +186,14 @@ class Dispatcher:
             ending = Ending(Status(status), code, message, counts, progress, digest)
             await asyncio.to_thread(self._store.end, slide, ending)
             self.ended[status] = self.ended.get(status, 0) + 1
-            self._hub.finish(slide, status, report_url(slide) if digest else None, digest)
+            end = self._hub.finish(slide, status, report_url(slide) if digest else None, digest)
+            self.on_ended(slide, end)
         finally:
             # An end that cannot be written is put right by the next start; the slot is free all the same.
             self._open.discard(slide)
+            self._scans.discard(slide)
             self._unwanted.discard(slide)
+            self.pipeline.forget_scan(slide)
             self.wake()
 
     def _pipeline_failed(self, error: BaseException) -> None:
@@ -187,7 +201,9 @@ class Dispatcher:
         self._spawn(self._begin_anew())
 
     async def _begin_anew(self) -> None:
-        """Queue again what was open, and start a pipeline again until one runs."""
+        """Queue again what was open, and start a pipeline again until one runs; fields that were sent are lost."""
+        for slide in list(self._scans):
+            await self._write_end(slide, Status.FAILED, INTERRUPTED)
         await asyncio.to_thread(recover, self._store, self._settings.results, self._settings.limits.jobs.attempts)
         self._open.clear()
         while not self.pipeline.running:

@@ -12,9 +12,9 @@ import numpy as np
 
 from hema_stream.core.calibration import Calibration
 from hema_stream.core.delta import SlideDelta
+from hema_stream.core.field_plan import SlidePlan
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import Slide
-from hema_stream.core.tile import TilePlan
 from hema_stream.service.live import Change, End, Feed, LiveLimits, Outlines
 
 
@@ -33,7 +33,7 @@ class LiveHub:
 
     # What the stage tells, in its thread.
 
-    def opened(self, slide: Slide, calibration: Calibration, plan: TilePlan) -> None:
+    def opened(self, slide: Slide, calibration: Calibration, plan: SlidePlan) -> None:
         """Note what a slide is."""
         self._loop.call_soon_threadsafe(self._open, slide, image_message(slide, calibration, plan))
 
@@ -129,10 +129,10 @@ class LiveHub:
             del self._feeds[slide]
 
 
-def image_message(slide: Slide, calibration: Calibration, plan: TilePlan) -> dict[str, Any]:
+def image_message(slide: Slide, calibration: Calibration, plan: SlidePlan) -> dict[str, Any]:
     """The ``image`` message: what was opened, at which scale, and the part of it that each tile owns."""
     scale = calibration.scale
-    cores = np.array([spec.core for spec in plan]) * scale.canonical
+    cores = np.array([spec.core for spec in plan]).reshape(-1, 4) * scale.canonical
     return {
         "width": slide.width,
         "height": slide.height,

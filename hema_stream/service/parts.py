@@ -16,6 +16,7 @@ from hema_stream.service.jobs import JobStore
 from hema_stream.service.metrics import Metrics
 from hema_stream.service.rates import Rates
 from hema_stream.service.retention import Retention
+from hema_stream.service.scans import Scans
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.viewer import Viewer
 
@@ -32,4 +33,5 @@ DISK = web.AppKey("disk", Disk)
 FOLDERS = web.AppKey("folders", list[FolderStanding])
 RETENTION = web.AppKey("retention", Retention)
 STARTED = web.AppKey("started", datetime)
+SCANS = web.AppKey("scans", Scans)
 METRICS = web.AppKey("metrics", Metrics)

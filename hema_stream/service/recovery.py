@@ -9,7 +9,7 @@ import orjson
 import structlog
 
 from hema_stream.service.artefacts import report_digest
-from hema_stream.service.jobs import JobStore, Status
+from hema_stream.service.jobs import JobStore, Origin, Status
 from hema_stream.service.jobs.store import Ending
 
 _log = structlog.get_logger(__name__)
@@ -25,6 +25,8 @@ def recover(store: JobStore, results: Path, attempts: int | None) -> None:
         report = results / job.id / "report.json"
         if report.is_file():
             store.end(job.id, _ending_of(report))
+        elif job.origin == Origin.INGEST:
+            store.end(job.id, Ending(Status.FAILED, "interrupted", "the service stopped while its fields came"))
         elif attempts is not None and job.attempts >= attempts:
             store.end(job.id, Ending(Status.FAILED, "gave_up", f"begun {job.attempts} times and never ended"))
         else:

@@ -12,9 +12,11 @@ from pydantic import PositiveFloat, PositiveInt, ValidationError
 from hema_stream.core.configs import load_config
 from hema_stream.core.errors import ConfigError
 from hema_stream.service.disk import DiskLimits
+from hema_stream.service.ingest.limits import IngestLimits
 from hema_stream.service.live.limits import LiveLimits
 from hema_stream.service.part import Part
 from hema_stream.service.retention import RetentionLimits
+from hema_stream.service.watch.rules import WatchRules
 
 LIMITS = "service.yaml"
 
@@ -83,6 +85,8 @@ class ServiceLimits(Part):
     http: HttpLimits
     tickets: TicketLimits
     viewer: ViewerLimits
+    ingest: IngestLimits
+    watch: WatchRules
 
 
 def load_limits() -> ServiceLimits:

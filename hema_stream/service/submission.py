@@ -13,6 +13,8 @@ from hema_stream.core.errors import InputCode, InputError
 from hema_stream.service.jobs import Job, Origin, Status
 
 LONGEST_NAME = 200
+FIRST = {Origin.PATH: Status.QUEUED, Origin.UPLOAD: Status.UPLOADING, Origin.INGEST: Status.RUNNING}
+"""Where a job of each origin begins: what a scanner sends never waits in the queue."""
 
 
 def contained(path: Path, roots: Sequence[Path]) -> Path:
@@ -56,7 +58,7 @@ def new_job(
         origin=origin,
         mpp=mpp,
         priority=priority,
-        status=Status.UPLOADING if origin is Origin.UPLOAD else Status.QUEUED,
+        status=FIRST[origin],
         length=length,
         submitted=datetime.now(UTC),
     )

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from hema_stream.core.errors import InputError
+from hema_stream.core.field import Field, FieldsPassed, Scan
 from hema_stream.core.slide import InputImage
 from hema_stream.flow import Pipeline
 from hema_stream.flow.bus import SlideEnded
@@ -39,6 +40,7 @@ class WarmPipeline:
         self._failure: BaseException | None = None
         self._cancelled: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self.on_taken: Callable[[str, int, str], None] = lambda slide, index, verdict: None
 
     @property
     def running(self) -> bool:
@@ -59,6 +61,7 @@ class WarmPipeline:
         self._cancelled = set()
         stage: Any = pipeline["hub"]
         stage.watcher, stage.wants_part = self._hub, self._cancelled.__contains__
+        self._listen(pipeline)
         await pipeline.start()
         self._pipeline = pipeline
         self._failure = None
@@ -81,9 +84,33 @@ class WarmPipeline:
         """Open an image as a slide."""
         self._stage("intake").offer(image, priority)
 
+    def open_scan(self, slide: str, scan: Scan, priority: int) -> None:
+        """Open a slide that comes field by field."""
+        self._stage("fields").open(slide, scan, priority)
+
+    def push(self, slide: str, field: Field) -> None:
+        """Hand in a field of a scan; who does has a credit for it."""
+        if self.running:
+            self._stage("fields").push(slide, field)
+
+    def pass_by(self, slide: str, passed: FieldsPassed) -> None:
+        """Hand in a watermark of a scan."""
+        if self.running:
+            self._stage("fields").pass_by(slide, passed)
+
+    def close_scan(self, slide: str) -> None:
+        """Say that nothing of a scan follows."""
+        if self.running:
+            self._stage("fields").close(slide)
+
+    def forget_scan(self, slide: str) -> None:
+        """Let go of the fields that wait of a scan that has ended."""
+        if self.running:
+            self._stage("fields").withdraw(slide)
+
     async def cancel(self, slide: str) -> bool:
         """Cancel a slide; False where it had not become one yet, so that nothing will tell of its end."""
-        if self._stage("intake").withdraw(slide):
+        if self._stage("intake").withdraw(slide) or self._stage("fields").withdraw(slide):
             return False
         if self._pipeline is not None:
             self._cancelled.add(slide)
@@ -93,6 +120,15 @@ class WarmPipeline:
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Figures of stages and links; empty while nothing runs."""
         return self._pipeline.statistics() if self._pipeline else {"stages": {}, "links": {}}
+
+    def _listen(self, pipeline: Pipeline) -> None:
+        """Hear, on this loop, what the survey tells in its thread."""
+        loop, survey = asyncio.get_running_loop(), pipeline["survey"]
+
+        def taken(slide: str, index: int, verdict: str) -> None:
+            loop.call_soon_threadsafe(self.on_taken, slide, index, verdict)
+
+        survey.taken = taken  # type: ignore[attr-defined]
 
     def _stage(self, name: str) -> Any:
         if self._pipeline is None:

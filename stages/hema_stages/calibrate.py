@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 
 from hema_stages.calibration.focus import laplacian_variance
 from hema_stages.calibration.foreground import background_colour, foreground_mask
+from hema_stages.calibration.measuring import Measuring
 from hema_stages.calibration.scale import estimate_mpp
-from hema_stages.calibration.stain_fit import LEAST_SIDE_UM, StainLimits, fit_macenko, fit_reinhard
+from hema_stages.calibration.stain_fit import LEAST_SIDE_UM
 from hema_stages.readers import Reader, open_reader
 from hema_stream.core.calibration import Calibration, Foreground, StainFit
 from hema_stream.core.errors import InputCode
@@ -22,10 +22,9 @@ from hema_stream.core.units import CANONICAL_MPP
 from hema_stream.flow import Caps, Policy, Transform, process, prop
 
 WHITE = np.full(3, 255, np.uint8)
-FITTED_PIXELS = 250_000  # more make a stain's fit no steadier, and every one of them costs a slide's start
 
 
-class Calibrate(Transform[Slide, Slide]):
+class Calibrate(Measuring, Transform[Slide, Slide]):
     """Measure a slide on up to nine sampled places and publish the result as caps.
 
     The scale is the file's or the caller's; else it is estimated from round red cells, else assumed and said so.
@@ -37,21 +36,9 @@ class Calibrate(Transform[Slide, Slide]):
     on_error = Policy.FAIL_SLIDE
     deadline = 60.0
 
-    method: str = prop(
-        "macenko",
-        doc="how stain is fitted and mapped; none leaves colours alone",
-        choices=("macenko", "reinhard", "none"),
-    )
     places: int = prop(9, doc="sampled places", ge=1)
     place_um: float = prop(128.0, doc="side of a sampled place", unit="um", ge=16.0)
     overview: int = prop(1024, doc="longest side of the map of tissue", unit="px", ge=64)
-    assumed_mpp: float = prop(0.1, doc="scale where none can be measured", unit="um/px", ge=0.02, le=2.0)
-    focus_share: float = prop(0.08, doc="share of the slide's focus under which a tile is rejected", ge=0.0, le=1.0)
-    low_focus: float = prop(12.0, doc="focus under which the slide is warned about", unit="grey levels²", ge=0.0)
-    stain_low: float = prop(0.1, doc="least stain strength that normalisation is made for", unit="OD", ge=0.0)
-    stain_high: float = prop(3.0, doc="greatest stain strength that normalisation is made for", unit="OD", ge=0.0)
-    stain_angle: float = prop(4.0, doc="least angle between the two stains", unit="degrees", ge=0.0, le=90.0)
-    stain_green: float = prop(0.5, doc="least share of green in the tissue's mean density", ge=0.0, le=1.0)
 
     def process(self, slide: Slide, state: Any) -> Iterator[Any]:  # type: ignore[override]
         """Yield caps with the calibration, then the slide with its scale."""
@@ -97,16 +84,9 @@ class Calibrate(Transform[Slide, Slide]):
     def _stain(
         self, slide: Slide, scale: Scale, patches: list[NDArray[np.uint8]], ground: NDArray[np.uint8]
     ) -> StainFit:
-        if self.method == "none":
-            return StainFit(reason="switched off")
-        if min(slide.width, slide.height) * scale.mpp < LEAST_SIDE_UM:
+        if self.method != "none" and min(slide.width, slide.height) * scale.mpp < LEAST_SIDE_UM:
             return StainFit(reason="small")
-        thin = max(isqrt(sum(patch.shape[0] * patch.shape[1] for patch in patches) // FITTED_PIXELS), 1)
-        pixels = np.concatenate([patch[::thin, ::thin].reshape(-1, 3) for patch in patches])
-        if self.method == "reinhard":
-            return fit_reinhard(pixels, ground)
-        limits = StainLimits(self.stain_low, self.stain_high, self.stain_angle, self.stain_green)
-        return fit_macenko(pixels, ground, limits)
+        return self.fit_stain(patches, ground)
 
     def _patches(
         self, slide: Slide, reader: Reader, foreground: Foreground, ground: NDArray[np.uint8], mpp: float, at_mpp: float

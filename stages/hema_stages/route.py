@@ -60,7 +60,12 @@ class Route(Stage):
                 yield stream, self._crop(stream, item.tile, cells, now, state.calibration)
             if len(later):
                 late.append(self._crop(stream, item.tile, cells, later, state.calibration))
-        yield "cells", Routed(item.tile.spec.index, cells, tuple(late), item.removed)
+        spec, factor = item.tile.spec, state.calibration.scale.canonical
+        x0, y0, x1, y1 = (v * factor for v in spec.view)
+        yield (
+            "cells",
+            Routed(spec.index, cells, tuple(late), item.removed, (x0, y0, x1, y1), item.tile.offsets),
+        )
 
     def gap(self, gap: Gap, state: _Placement) -> tuple[str, Gap]:
         """A lost tile concerns the table alone; the classifiers know only cells."""

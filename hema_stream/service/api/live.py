@@ -29,7 +29,7 @@ async def follow(request: web.Request) -> web.WebSocketResponse:
     """Check subprotocol, Origin and ticket, then follow the slide until it ends or the client goes."""
     request.app[RATES].count(request)
     ticket = _offered_ticket(request)
-    _check_origin(request)
+    check_origin(request)
     job = await _admitted(request, ticket)
     limits = request.app[SETTINGS].limits.live
     if request.app[HUB].clients() >= limits.clients:
@@ -112,7 +112,7 @@ def _offered_ticket(request: web.Request) -> str:
     return next((part.removeprefix(TICKET) for part in offered if part.startswith(TICKET)), "")
 
 
-def _check_origin(request: web.Request) -> None:
+def check_origin(request: web.Request) -> None:
     """Let in pages of this service and of the origins that it was told; a program sends no Origin.
 
     Raises:

@@ -115,6 +115,16 @@ class SlideList(_Part):
     before: int | None = Field(description="Ask with it for the next page; null on the last one.")
 
 
+class IngestInfo(_Part):
+    """A slide that fields are taken for."""
+
+    slide: str = Field(description="Its id.")
+    url: str = Field(description="Path of the WebSocket.")
+    protocol: str
+    window: int = Field(description="Fields that may be under way before they are tiles; also the first credits.")
+    fitted: int = Field(description="Fields that stain and scale are fitted on.")
+
+
 class Artefact(_Part):
     """A file of a slide's results."""
 

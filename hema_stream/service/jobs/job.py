@@ -34,6 +34,7 @@ class Origin(StrEnum):
     PATH = "path"
     UPLOAD = "upload"
     FOLDER = "folder"
+    INGEST = "ingest"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -61,7 +62,8 @@ class Job(Base):
     Attributes:
         number: order of submission; id: what it is called everywhere, the name of its result folder.
         name: what the person called it; shown, never used as a path.
-        path: the image; origin: whether it lies in an allowed folder, was uploaded, or came from a watched one.
+        path: the image; origin: whether it lies in an allowed folder, was uploaded, came from a watched one, or comes
+            field by field (no path).
         mpp: microns a pixel told by the submitter, or None.
         priority: higher ones go first.
         length: bytes of an upload, None for a path.

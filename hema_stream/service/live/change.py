@@ -94,7 +94,7 @@ class Change:
             labelled=Columns.empty(LABEL),
             tiles=Columns.empty(TILE),
             counts=dict(result.counts),
-            progress={**result.tiles, "planned": len(result.plan)},
+            progress={**result.tiles, "planned": sum(result.tiles.values())},
         )
 
     @property

@@ -13,16 +13,22 @@ from hema_stages.aggregate.held import HeldCrops
 from hema_stages.aggregate.incremental import IncrementalNMS
 from hema_stream.core.cells import CellTable
 from hema_stream.core.delta import CellDelta
+from hema_stream.core.field import Acquisition, TilesPassed
 from hema_stream.core.routed import Routed
+from hema_stream.core.tile import Box
 from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu, prop
 
 NO_KEYS = np.zeros((0, 2), np.int32)
+CLEAR = 0.01
+"""Level-0 pixels between a sealed region and a field that touches it, so that rounding makes them meet nowhere."""
 
 
 @dataclass
 class _Counting:
     nms: IncrementalNMS
     held: HeldCrops
+    growing: bool
+    reach: float
     tables: dict[int, CellTable] = field(default_factory=dict)
     open_rows: dict[int, int] = field(default_factory=dict)
 
@@ -54,12 +60,18 @@ class Dedupe(Stage):
 
     def negotiate(self, caps: Caps) -> tuple[Caps, _Counting]:
         """Start the slide's suppression over its plan of tiles."""
-        return caps, _Counting(IncrementalNMS(self.iou, plan=caps.plan), HeldCrops(self.held_bytes))
+        plan = caps.plan
+        nms = IncrementalNMS(self.iou, plan=plan if plan.complete else None)
+        return caps, _Counting(nms, HeldCrops(self.held_bytes), not plan.complete, getattr(plan, "reach", 0.0))
 
     def process(self, item: Routed, state: _Counting, pad: str = "sink") -> Iterator[tuple[str, Any]]:
         """Insert one tile's views; emit what became counted, retracted or final."""
         cells = item.cells
-        delta = state.nms.insert(item.tile, cells.boxes, cells.score, cells.kind, cells.priority)
+        if state.growing and item.box is not None:
+            state.nms.extend_plan({item.tile: _widened(item.box, state.reach)})
+        delta = state.nms.insert(
+            item.tile, cells.boxes, cells.score, cells.kind, cells.priority, offsets=item.offsets or None
+        )
         if item.tile not in state.tables and len(cells):
             state.tables[item.tile] = cells
             state.open_rows[item.tile] = len(cells)
@@ -72,7 +84,12 @@ class Dedupe(Stage):
         for tile in tiles:
             state.nms.close(tile)
         ended = dict.fromkeys(tiles, gap.outcome)
-        yield from self._advance(state, NO_KEYS, NO_KEYS, ended, dict.fromkeys(tiles, gap.reason), {})
+        acquisition = None
+        if isinstance(gap, TilesPassed):
+            acquisition = gap.acquisition
+            if gap.sealed is not None and state.growing:
+                state.nms.seal(_widened(gap.sealed, -state.reach - CLEAR))
+        yield from self._advance(state, NO_KEYS, NO_KEYS, ended, dict.fromkeys(tiles, gap.reason), {}, acquisition)
 
     def finish(self, state: _Counting) -> Iterator[tuple[str, Any]]:
         """Close what no tile closed; after it nothing is open."""
@@ -91,6 +108,7 @@ class Dedupe(Stage):
         ended: dict[int, str],
         reasons: dict[int, str],
         removed: Any,
+        acquisition: Acquisition | None = None,
     ) -> Iterator[tuple[str, Any]]:
         rows = _rows(state.tables, added)
         kept = state.nms.drain_final()[0].astype(np.int32)
@@ -100,7 +118,17 @@ class Dedupe(Stage):
         for final in (kept, dropped):
             for tile, count in zip(*np.unique(final[:, 0], return_counts=True), strict=True):
                 _free(state, int(tile), int(count))
-        yield "src", CellDelta(rows, retracted.astype(np.int32), kept, dropped, ended, reasons, dict(removed))
+        planned = tuple(ended) if state.growing else ()
+        yield (
+            "src",
+            CellDelta(
+                rows, retracted.astype(np.int32), kept, dropped, ended, reasons, dict(removed), planned, acquisition
+            ),
+        )
+
+
+def _widened(box: Box, by: float) -> Box:
+    return (box[0] - by, box[1] - by, box[2] + by, box[3] + by)
 
 
 def _rows(tables: dict[int, CellTable], keys: NDArray[np.integer]) -> CellTable:

@@ -18,10 +18,11 @@ from hema_stream.core.cells import CellTable
 from hema_stream.core.crops import Labels
 from hema_stream.core.delta import CellDelta, SlideDelta
 from hema_stream.core.errors import LedgerError
+from hema_stream.core.field import Acquisition
+from hema_stream.core.field_plan import FieldPlan, SlidePlan
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import Slide
 from hema_stream.core.taxonomy import load_taxonomy
-from hema_stream.core.tile import TilePlan
 from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu, prop
 from hema_stream.flow.ledger import Ledger
 
@@ -32,7 +33,7 @@ NO_KEYS = np.zeros((0, 2), np.int32)
 class _Counting:
     slide: Slide
     calibration: Calibration
-    plan: TilePlan
+    plan: SlidePlan
     standings: Standings
     ledger: Ledger
     tables: list[CellTable] = field(default_factory=list)
@@ -41,6 +42,7 @@ class _Counting:
     models: dict[str, str] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     seq: int = 0
+    acquisition: Acquisition | None = None
 
 
 class Tally(Stage):
@@ -84,6 +86,8 @@ class Tally(Stage):
         state.standings.finalise(item.dropped)
         if len(item.added):
             state.tables.append(item.added)
+        state.ledger.plan(item.planned)
+        state.acquisition = item.acquisition or state.acquisition
         for tile, outcome in item.ended.items():
             state.ledger.end(tile, outcome)
         state.reasons.update(item.reasons.values())
@@ -98,6 +102,7 @@ class Tally(Stage):
     def finish(self, state: _Counting) -> Iterator[tuple[str, Any]]:
         """Check that every tile ended and every cell has a class or a reason; emit the result."""
         state.ledger.check()
+        _check_scan(state)
         yield "report", self._result(state, "complete")
 
     def cancelled(self, state: _Counting) -> Iterator[tuple[str, Any]]:
@@ -117,7 +122,7 @@ class Tally(Stage):
         ended: Mapping[int, str] = MappingProxyType({}),
     ) -> SlideDelta:
         state.seq += 1
-        progress = {**state.ledger.counts(), "planned": len(state.plan)}
+        progress = {**state.ledger.counts(), "planned": state.ledger.planned}
         counts = {name: count for name, count in state.standings.counts.items() if count}
         return SlideDelta(state.slide.id, state.seq, added, retracted, labelled, counts, progress, ended)
 
@@ -148,8 +153,20 @@ class Tally(Stage):
             relabelled=state.standings.relabelled,
             status=status,
             models=dict(state.models),
+            acquisition=state.acquisition,
             started=state.started,
             finished=datetime.now(UTC),
+        )
+
+
+def _check_scan(state: _Counting) -> None:
+    """Raise LedgerError where a plan that grew has not the tiles that its scan ended with."""
+    scan, plan = state.acquisition, state.plan
+    if isinstance(plan, FieldPlan) and scan is not None and state.ledger.planned != scan.fields * plan.per_field:
+        raise LedgerError(
+            f"{state.ledger.planned} tiles ended of a scan of {scan.fields} fields, {plan.per_field} tiles each",
+            place=state.slide.id,
+            remedy="report this with the log; the slide's counts are not to be used",
         )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_stream.core.cells import CellTable, Priority
+from hema_stream.core.field_plan import SlidePlan
 from hema_stream.core.segmented import Segmented
-from hema_stream.core.tile import Tile, TilePlan, TileSpec
+from hema_stream.core.tile import Tile, TileSpec
 from hema_stream.flow import Caps, Policy, Transform, cpu, prop
 
 if TYPE_CHECKING:
@@ -56,11 +57,11 @@ class Segment(Transform[Tile, Segmented]):
         masks = decode_masks(np.zeros((16, 16, 32), np.float32), np.zeros((1, 32), np.float32), frames, starts, 4)
         trace(masks, frames, starts, box)
 
-    def negotiate(self, caps: Caps) -> tuple[Caps, TilePlan]:
+    def negotiate(self, caps: Caps) -> tuple[Caps, SlidePlan]:
         """Pass the slide's calibration on; the plan is needed to place what is found."""
         return caps.with_(models={**caps.get("models", {}), self.name: self._network.identity}), caps.plan
 
-    def process(self, tile: Tile, plan: TilePlan) -> Segmented:  # type: ignore[override]
+    def process(self, tile: Tile, plan: SlidePlan) -> Segmented:  # type: ignore[override]
         """Find the cells of one tile; numbers within the tile follow the score, best first."""
         from hema_stages.segment.candidates import select_candidates
         from hema_stages.segment.contours import trace
@@ -77,11 +78,13 @@ class Segment(Transform[Tile, Segmented]):
         return Segmented(tile, cells, removed)
 
 
-def place(found: Candidates, shapes: Shapes, spec: TileSpec, plan: TilePlan, margin: float) -> CellTable:
+def place(found: Candidates, shapes: Shapes, spec: TileSpec, plan: SlidePlan, margin: float) -> CellTable:
     """Map a tile's findings to level-0 pixels and rank each view; what lies in the padding is left out."""
     factor = plan.scale.canonical
     origin = np.array(spec.box[:2])
     limit = np.array([plan.width, plan.height], np.float64)
+    low = np.maximum(np.array(spec.view[:2]) * factor, 0)
+    high = np.minimum(np.array(spec.view[2:]) * factor, limit)
     corners = (found.boxes.reshape(-1, 2, 2).astype(np.float64) + origin) * factor
     centroid = (shapes.centroid + origin) * factor
     table = CellTable(
@@ -89,7 +92,7 @@ def place(found: Candidates, shapes: Shapes, spec: TileSpec, plan: TilePlan, mar
         index=np.arange(len(found.boxes), dtype=np.int32),
         kind=found.kinds,
         score=found.scores,
-        boxes=corners.clip(0, limit).reshape(-1, 4),
+        boxes=corners.clip(low, high).reshape(-1, 4),
         centroid=centroid,
         area=shapes.area,
         solidity=shapes.solidity,
@@ -100,14 +103,14 @@ def place(found: Candidates, shapes: Shapes, spec: TileSpec, plan: TilePlan, mar
         scale=factor,
     )
     solid = (table.boxes[:, 2:] - table.boxes[:, :2] > 0).all(axis=1)
-    return table.take((centroid >= 0).all(axis=1) & (centroid < limit).all(axis=1) & solid)
+    return table.take((centroid >= low).all(axis=1) & (centroid < high).all(axis=1) & solid)
 
 
 def _priorities(
     boxes: NDArray[np.float32], centroid: NDArray[np.float64], spec: TileSpec, margin: float
 ) -> NDArray[np.int8]:
-    side = spec.box[2] - spec.box[0]
-    distances = np.stack([boxes[:, 0], boxes[:, 1], side - boxes[:, 2], side - boxes[:, 3]], axis=1)
+    left, top, right, bottom = np.array(spec.view) - np.tile(spec.box[:2], 2)
+    distances = np.stack([boxes[:, 0] - left, boxes[:, 1] - top, right - boxes[:, 2], bottom - boxes[:, 3]], axis=1)
     cut = ((distances < margin) & np.array(spec.inner)).any(axis=1)
     x, y = (centroid + np.array(spec.box[:2])).T
     x0, y0, x1, y1 = spec.core

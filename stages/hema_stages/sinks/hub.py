@@ -7,16 +7,16 @@ from typing import Any, Protocol
 
 from hema_stream.core.calibration import Calibration
 from hema_stream.core.delta import SlideDelta
+from hema_stream.core.field_plan import SlidePlan
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import Slide
-from hema_stream.core.tile import TilePlan
 from hema_stream.flow import Caps, Pad, Policy, Stage, cpu
 
 
 class Watcher(Protocol):
     """Whoever is told. Called in the stage's thread, in each slide's order; must not wait for anybody."""
 
-    def opened(self, slide: Slide, calibration: Calibration, plan: TilePlan) -> None:
+    def opened(self, slide: Slide, calibration: Calibration, plan: SlidePlan) -> None:
         """A slide was opened and measured."""
 
     def changed(self, delta: SlideDelta) -> None:

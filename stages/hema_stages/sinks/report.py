@@ -59,7 +59,7 @@ class Report(Sink):
         from hema_stream.clinical.compose import Composer
 
         composer = Composer(self._panel, self.identity, self.deterministic)
-        hurried = result.status == "partial" and len(result.plan) > self.interrupted_tiles
+        hurried = result.status == "partial" and sum(result.tiles.values()) > self.interrupted_tiles
         overlay, geojson = self.overlay and not hurried, self.geojson and not hurried
         folder = self.out / result.slide.id
         # Drawing releases the interpreter's lock; the rest is text.

@@ -1,0 +1,1 @@
+"""Slides that a scanner sends field by field: taken in, decoded, measured, and made into tiles."""

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from hema_stream.service.api import access, health, image, live, openapi, results, slides, uploads
+from hema_stream.service import page
+from hema_stream.service.api import access, figures, health, image, live, openapi, results, slides, uploads
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, register
 from hema_stream.service.auth import Tickets, TokenStore
 from hema_stream.service.dispatch import Dispatcher
@@ -35,6 +36,7 @@ from hema_stream.service.viewer import Viewer
 ENDPOINTS = (
     *slides.ENDPOINTS,
     *uploads.ENDPOINTS,
+    *figures.ENDPOINTS,
     *results.ENDPOINTS,
     *image.ENDPOINTS,
     *access.ENDPOINTS,
@@ -69,6 +71,7 @@ async def make_app(settings: ServiceSettings) -> web.Application:
     metrics.watch(app[DISPATCHER].pipeline.statistics, lambda: app[DISPATCHER].ended, app[HUB].clients)
     register(app, [*ENDPOINTS, _described()])
     app.router.add_get(live.PATH, live.follow)
+    page.register(app)
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_working)
     return app

@@ -1,12 +1,19 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import license from "rollup-plugin-license";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
 const here = (path: string): string => new URL(path, import.meta.url).pathname;
 
+/** OpenSeadragon writes a style element, which the service's policy refuses; style.css has its rule. */
+const withoutInlineStyle: Plugin = {
+  name: "openseadragon-without-inline-style",
+  transform: (code, id) =>
+    id.includes("openseadragon") ? code.replace("document.head.appendChild(style);", "") : undefined,
+};
+
 export default defineConfig({
   base: "./",
-  plugins: [svelte()],
+  plugins: [svelte(), withoutInlineStyle],
   build: {
     outDir: here("../hema_stream/service/static"),
     emptyOutDir: true,

@@ -154,7 +154,7 @@ export class Overlay {
   private fill(square: Square, layer: Layer, ratio: number): void {
     const context = square.canvas.getContext("2d") as unknown as CanvasRenderingContext2D;
     context.clearRect(0, 0, SIDE, SIDE);
-    paint(context, this.scene, square.box, layer.scale, layer.detail, ratio);
+    paint(context, this.scene, square.box, layer.scale, layer.detail, ratio, this.usual);
     square.dirty = false;
     square.used = this.frames;
   }

@@ -7,8 +7,8 @@ import type { Styles } from "./styles";
 
 export type Detail = "outlines" | "dots" | "density";
 
-const SMALLEST_OUTLINE = 7;
-const SMALLEST_DOT = 3.2;
+const SMALLEST_OUTLINE = 5;
+const SMALLEST_DOT = 2.4;
 export const MOST_CELLS = 20_000;
 /** Side of a square of density, device pixels. */
 const BIN = 6;
@@ -28,7 +28,7 @@ export interface Scene {
   hidden: ReadonlySet<number>;
 }
 
-/** Paint `box` at `scale` device pixels a level-0 pixel; the context's origin is the box's corner. */
+/** Paint `box` at `scale` device pixels a level-0 pixel; the context's origin is the box's corner. A usual cell is `usual` wide. */
 export function paint(
   context: CanvasRenderingContext2D,
   scene: Scene,
@@ -36,10 +36,11 @@ export function paint(
   scale: number,
   detail: Detail,
   line: number,
+  usual: number,
 ): void {
   if (detail === "density") density(context, scene, box, scale, line);
   else if (detail === "dots") dots(context, scene, box, scale);
-  else rings(context, scene, box, scale, line);
+  else rings(context, scene, box, scale, line, usual);
 }
 
 function rowsByStyle(scene: Scene, box: Box): number[][] {
@@ -55,7 +56,14 @@ function rowsByStyle(scene: Scene, box: Box): number[][] {
   return groups;
 }
 
-function rings(context: CanvasRenderingContext2D, scene: Scene, box: Box, scale: number, line: number): void {
+function rings(
+  context: CanvasRenderingContext2D,
+  scene: Scene,
+  box: Box,
+  scale: number,
+  line: number,
+  usual: number,
+): void {
   context.lineJoin = "round";
   rowsByStyle(scene, box).forEach((rows, id) => {
     if (!rows.length) return;
@@ -63,7 +71,8 @@ function rings(context: CanvasRenderingContext2D, scene: Scene, box: Box, scale:
     context.beginPath();
     for (const row of rows) trace(context, scene, row, box, scale);
     context.setLineDash(style.name === "unknown" ? [3 * line, 2 * line] : []);
-    context.lineWidth = line * (style.abnormal || style.kind === 1 ? 2 : 1.5);
+    const heavy = style.kind === 1 ? 2.2 : style.abnormal ? 1.9 : 1.5;
+    context.lineWidth = line * heavy * Math.min(1, Math.max(0.55, (usual * scale) / (26 * line)));
     context.strokeStyle = style.css;
     context.stroke();
   });
@@ -95,13 +104,19 @@ function dots(context: CanvasRenderingContext2D, scene: Scene, box: Box, scale: 
   const { cells } = scene;
   rowsByStyle(scene, box).forEach((rows, id) => {
     const style = scene.styles.all[id];
-    context.fillStyle = style.css;
+    if (!rows.length) return;
+    context.beginPath();
     for (const row of rows) {
-      const width = Math.max(((cells.box[4 * row + 2] - cells.box[4 * row]) / 100) * scale * 0.75, 2);
+      const radius = Math.max(((cells.box[4 * row + 2] - cells.box[4 * row]) / 200) * scale * 0.8, 1);
       const x = (cells.centre[2 * row] / 100 - box[0]) * scale;
       const y = (cells.centre[2 * row + 1] / 100 - box[1]) * scale;
-      context.fillRect(x - width / 2, y - width / 2, width, width);
+      context.moveTo(x + radius, y);
+      context.arc(x, y, radius, 0, 2 * Math.PI);
     }
+    context.fillStyle = style.css;
+    context.globalAlpha = style.kind === 1 || style.abnormal ? 0.9 : 0.65;
+    context.fill();
+    context.globalAlpha = 1;
   });
 }
 

@@ -18,7 +18,7 @@ export interface Style {
   count: string;
 }
 
-const GREY: [number, number, number] = [92, 99, 112];
+const GREY: [number, number, number] = [96, 106, 122];
 const DARK: [number, number, number] = [30, 34, 42];
 const PLATELET: [number, number, number] = [230, 160, 0];
 

@@ -27,6 +27,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--tls-cert", type=FILE, help="Certificate chain, PEM; with --tls-key.")
 @click.option("--tls-key", type=FILE, help="Private key, PEM.")
 @click.option("--database", default="", help="SQLAlchemy URL of the database, instead of a file in the data folder.")
+@click.option("--submit", multiple=True, metavar="PATH", help="Image within a root to queue at the start.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page of the last of these, on a desktop.")
+@click.option("--one-time-token", is_flag=True, help="Print a one-time token though there are tokens already.")
 @click.option("--profile", default="cpu", show_default=True, help="Profile in configs/profiles, or a file.")
 @click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property.")
 def command(
@@ -38,13 +41,16 @@ def command(
     tls_cert: Path | None,
     tls_key: Path | None,
     database: str,
+    submit: tuple[str, ...],
+    open_page: bool,
+    one_time_token: bool,
     profile: str,
     settings: tuple[str, ...],
 ) -> None:
-    """Serve the REST interface and live progress under /api/v1.
+    """Serve the browser application, and the REST interface and live progress under /api/v1.
 
-    The first start prints a one-time token, with which the first real token is made. SIGTERM and Ctrl-C stop; images
-    that are queued or under way go on with the next start.
+    The first start prints a one-time token: sign in with it, or make a real token with it. SIGTERM and Ctrl-C stop;
+    images that are queued or under way go on with the next start.
     """
     try:
         import aiohttp  # noqa: F401
@@ -62,8 +68,19 @@ def command(
     made = ServiceSettings(
         data=data, roots=roots, origins=origins, profile=profile, settings=settings, database=database
     )
-    uvloop.run(serve(made, host, port, _tls(tls_cert, tls_key), _say))
+    tls = _tls(tls_cert, tls_key)
+    show = _open if open_page else lambda _: None
+    uvloop.run(serve(made, host, port, tls, _say, submit=submit, show=show, new_token=one_time_token))
     leave_at_once(0)  # calls that were given up would be waited for
+
+
+def _open(page: str) -> None:
+    """Open a page where there is a desktop: in a terminal a text browser would take the place of the service."""
+    import os
+    import webbrowser
+
+    if sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(page)
 
 
 def _tls(certificate: Path | None, key: Path | None) -> SSLContext | None:

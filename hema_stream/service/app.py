@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from hema_stream.clinical.panel import load_panel
+from hema_stream.service import page
 from hema_stream.service.api import (
     access,
+    figures,
     health,
     image,
     ingest,
@@ -57,6 +59,7 @@ ENDPOINTS = (
     *slides.ENDPOINTS,
     *uploads.ENDPOINTS,
     *ingest.ENDPOINTS,
+    *figures.ENDPOINTS,
     *results.ENDPOINTS,
     *image.ENDPOINTS,
     *access.ENDPOINTS,
@@ -96,6 +99,7 @@ async def make_app(settings: ServiceSettings) -> web.Application:
     metrics.watch(app[DISPATCHER].pipeline.statistics, lambda: app[DISPATCHER].ended, app[HUB].clients)
     register(app, [*ENDPOINTS, _described()])
     app.router.add_get(live.PATH, live.follow)
+    page.register(app)
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_working)
     return app

@@ -4,34 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from ssl import SSLContext
 
 from aiohttp import web
 
 from hema_stream.service.app import make_app
-from hema_stream.service.parts import TOKENS
+from hema_stream.service.jobs import Origin
+from hema_stream.service.parts import DISPATCHER, SETTINGS, STORE, TOKENS
 from hema_stream.service.settings import ServiceSettings
+from hema_stream.service.submission import located, new_job
 
 CLOSING = 2.0
 """Seconds that requests under way get when the service stops."""
 
 
 async def serve(
-    settings: ServiceSettings, host: str, port: int, tls: SSLContext | None, say: Callable[[str], None]
+    settings: ServiceSettings,
+    host: str,
+    port: int,
+    tls: SSLContext | None,
+    say: Callable[[str], None],
+    *,
+    submit: Sequence[str] = (),
+    show: Callable[[str], None] = lambda _: None,
+    new_token: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
-        say: told where the service listens, and the one-time token of a first start.
+        say: told where the service listens, where its pages are, and the one-time token of a first start.
+        submit: images within the roots to queue at once.
+        show: told the address of the last of their pages.
+        new_token: give a one-time token though there are tokens already: whoever starts the service may have one.
 
     Raises:
         FlowError, HemaError: the pipeline cannot be started.
         OSError: the address is taken.
     """
     stop = told_to_stop()
-    async with listening(await make_app(settings), host, port, tls, say):
+    app = await make_app(settings)
+    async with listening(app, host, port, tls, say, new_token) as base:
+        pages = [(path, f"{base}/#/slides/{await _queue(app, path)}") for path in submit]
+        for path, page in pages:
+            say(f"page of {path}: {page}")
+        if pages:
+            show(pages[-1][1])
         await stop.wait()
 
 
@@ -46,17 +65,32 @@ def told_to_stop() -> asyncio.Event:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, host: str, port: int, tls: SSLContext | None, say: Callable[[str], None]
-) -> AsyncIterator[None]:
-    """Start an application and listen; stop it at the end."""
+    app: web.Application,
+    host: str,
+    port: int,
+    tls: SSLContext | None,
+    say: Callable[[str], None],
+    new_token: bool = False,
+) -> AsyncIterator[str]:
+    """Start an application and listen at the address that is given; stop it at the end."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, ssl_context=tls).start()
-        say(f"listening on {'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}")
-        first = await asyncio.to_thread(app[TOKENS].first)
+        base = f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}"
+        say(f"listening on {base}")
+        first = await asyncio.to_thread(app[TOKENS].first, new_token)
         if first is not None:
-            say(f"one-time token, to make the first real one with POST /api/v1/tokens: {first}")
-        yield
+            say(f"one-time token, to sign in with or to make a real one with POST /api/v1/tokens: {first}")
+        yield base
     finally:
         await runner.cleanup()
+
+
+async def _queue(app: web.Application, path: str) -> str:
+    """Queue an image as if it had been submitted; its slide's id."""
+    found = await asyncio.to_thread(located, path, app[SETTINGS].roots)
+    job = new_job(found.name, found, Origin.PATH, mpp=None, priority=0)
+    await asyncio.to_thread(app[STORE].add, job)
+    app[DISPATCHER].wake()
+    return job.id

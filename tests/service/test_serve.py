@@ -85,3 +85,21 @@ async def test_a_pipeline_that_cannot_be_started_is_told_at_once(
     monkeypatch.setattr(warm, "build_pipeline", failing)
     with pytest.raises(OSError, match="no device"):
         await asyncio.wait_for(serve(settings, "127.0.0.1", 0, None, lambda _: None), 20)
+
+
+async def test_it_queues_what_it_is_told_at_the_start_and_says_where_the_page_is(settings: ServiceSettings) -> None:
+    (settings.roots[0] / "a.png").write_bytes(b"picture")
+    said, shown = Said(), []
+    start = serve(settings, "127.0.0.1", 0, None, said.lines.append, submit=["a.png"], show=shown.append)
+    serving = asyncio.create_task(start)
+    page = await said.line("page of a.png")
+    assert [page] == shown
+    base, _, slide = page.partition("/#/slides/")
+    async with ClientSession(base) as session:
+        headers = {"Authorization": f"Bearer {await said.line('one-time token')}"}
+        async with session.post("/api/v1/tokens", json={"name": "me", "scopes": ["read"]}, headers=headers) as answer:
+            token = (await answer.json())["token"]
+        async with session.get(f"/api/v1/slides/{slide}", headers={"Authorization": f"Bearer {token}"}) as answer:
+            assert (await answer.json())["name"] == "a.png"
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serving, 20)

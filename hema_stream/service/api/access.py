@@ -9,6 +9,7 @@ from aiohttp import web
 
 from hema_stream.service.api.models import (
     NewToken,
+    Session,
     Ticket,
     TicketRequest,
     TokenInfo,
@@ -30,6 +31,14 @@ async def ticket(call: Call) -> web.Response:
     tickets = call.request.app[TICKETS]
     made = tickets.issue(wish.slide, asyncio.get_running_loop().time())
     return answer(Ticket(ticket=made, expires_in=tickets.seconds), HTTPStatus.CREATED)
+
+
+async def session(call: Call) -> web.Response:
+    """Whose token this is and what it allows, so that a page can leave out what would be refused."""
+    if call.principal is None:
+        raise RuntimeError("the endpoint asks for a token")
+    scopes = [scope for scope in Scope if call.principal.may(scope)]
+    return answer(Session(name=call.principal.name, scopes=scopes))
 
 
 async def create(call: Call) -> web.Response:
@@ -66,6 +75,7 @@ async def revoke(call: Call) -> web.Response:
 
 
 ENDPOINTS = (
+    Endpoint("GET", "/session", session, "What the token allows", answers={200: Session}),
     Endpoint("POST", "/tickets", ticket, "Get a ticket to follow a slide", body=TicketRequest, answers={201: Ticket}),
     Endpoint("POST", "/tokens", create, "Make a token", None, body=TokenRequest, answers={201: NewToken}),
     Endpoint("GET", "/tokens", listed, "List tokens", Scope.ADMIN, answers={200: TokenList}),

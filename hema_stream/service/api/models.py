@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from hema_stream.core.report import Flag, Share
 from hema_stream.service.auth import Scope
 from hema_stream.service.daemon.standing import FolderStanding
 from hema_stream.service.jobs import Job, Origin, Status
@@ -125,6 +126,41 @@ class IngestInfo(_Part):
     fitted: int = Field(description="Fields that stain and scale are fitted on.")
 
 
+class RedFigures(_Part):
+    """Red cells so far; names as in report.json."""
+
+    total: int
+    classified: int = Field(description="Denominator of distribution and abnormal.")
+    unknown: int
+    wanted: int = Field(description="How many the panel wants classified.")
+    distribution: dict[str, Share]
+    abnormal: Share
+    flags: list[Flag]
+
+
+class WhiteFigures(_Part):
+    """The differential so far; names as in report.json."""
+
+    total: int
+    classified: int = Field(description="Denominator of percentages.")
+    beside: int
+    unknown: int
+    wanted: int = Field(description="How many the panel wants classified.")
+    percentages: dict[str, Share]
+    neutrophils_total: Share
+    immature_granulocytes: Share
+    per_100_wbc: dict[str, float | None]
+    flags: list[Flag]
+
+
+class Figures(_Part):
+    """What the counts of the moment come to. A slide under way may change every one of them."""
+
+    cells: int = Field(description="Counted cells that these figures are of.")
+    red: RedFigures
+    white: WhiteFigures
+
+
 class Artefact(_Part):
     """A file of a slide's results."""
 
@@ -179,6 +215,13 @@ class TokenList(_Part):
     """All tokens."""
 
     tokens: list[TokenInfo]
+
+
+class Session(_Part):
+    """Whose token a request came with."""
+
+    name: str
+    scopes: list[Scope]
 
 
 class Health(_Part):

@@ -64,12 +64,15 @@ class TokenStore:
             session.add(row)
         return f"{PREFIX}_{made}_{secret}"
 
-    def first(self) -> str | None:
-        """A one-time token that makes the first real one; None where there is one. An older one-time token dies."""
+    def first(self, again: bool = False) -> str | None:
+        """A one-time token that makes a real one; None where there is one already, unless it is asked for ``again``.
+
+        An older one-time token dies.
+        """
         with self._sessions.begin() as session:
-            if session.scalars(select(Token).where(Token.once.is_(False))).first():
+            if not again and session.scalars(select(Token).where(Token.once.is_(False))).first():
                 return None
-            session.execute(delete(Token))
+            session.execute(delete(Token).where(Token.once.is_(True)))
         return self.create("first start", [Scope.ADMIN], once=True)
 
     def check(self, text: str) -> Principal | None:

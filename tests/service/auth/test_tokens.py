@@ -53,3 +53,11 @@ def test_a_real_token_is_no_one_time_token(tokens: TokenStore) -> None:
     text = tokens.create("mine", [Scope.ADMIN])
     assert not tokens.use_up(text)
     assert tokens.check(text) is not None
+
+
+def test_another_one_time_token_may_be_asked_for_and_takes_no_real_one_away(tokens: TokenStore) -> None:
+    real = tokens.create("mine", [Scope.READ])
+    once = tokens.first(again=True)
+    assert once is not None
+    assert tokens.use_up(once)
+    assert tokens.check(real) is not None

@@ -1,0 +1,65 @@
+"""Figures of the moment: the report's own, from counts alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hema_stream.clinical.panel import load_panel
+from hema_stream.service.api.figures import of_counts
+from hema_stream.service.auth import Scope
+from hema_stream.service.parts import SETTINGS
+
+COUNTS = {
+    "cells": 260,
+    "rbc": 150,
+    "wbc": 110,
+    "rbc/normal": 100,
+    "rbc/sickle": 20,
+    "rbc/unknown": 30,
+    "wbc/neutrophil_segmented": 5,
+    "wbc/lymphocyte": 95,
+    "wbc/smudge": 2,
+    "wbc/unknown": 8,
+}
+
+
+def test_shares_have_their_denominators_and_exact_limits() -> None:
+    figures = of_counts(COUNTS, load_panel())
+    assert (figures.white.classified, figures.white.beside, figures.white.unknown) == (100, 2, 8)
+    assert figures.white.percentages["neutrophil_segmented"].ci95 == (1.64, 11.28)
+    assert figures.white.per_100_wbc == {"erythroblast": 0.0, "smudge": 2.0}
+    assert figures.white.flags == []
+    assert (figures.red.classified, figures.red.abnormal.count, figures.red.unknown) == (120, 20, 30)
+    assert list(figures.red.distribution) == ["normal", "sickle"]
+    assert [flag.code for flag in figures.red.flags] == ["insufficient_cells"]
+
+
+def test_no_cell_is_no_figure() -> None:
+    figures = of_counts({}, load_panel())
+    assert figures.white.percentages == {}
+    assert figures.white.neutrophils_total.ci95 is None
+
+
+async def test_they_are_those_of_the_report(service: Any) -> None:
+    slide = await service.submit("a.png")
+    await service.until(slide, "done")
+    report = json.loads((service.app[SETTINGS].results / slide / "report.json").read_text())
+    red, white = report["rbc_analysis"], report["wbc_differential"]
+    counts = {"rbc": red["total"], "rbc/unknown": red["unknown"]}
+    counts |= {"wbc": white["total"], "wbc/unknown": white["unknown"]}
+    counts |= {f"rbc/{name}": share["count"] for name, share in red["distribution"].items()}
+    counts |= {f"wbc/{name}": count for name, count in white["distribution"].items()}
+    figures = of_counts(counts, load_panel()).model_dump(mode="json")
+    for name in ("total", "classified", "beside", "unknown", "percentages", "neutrophils_total", "per_100_wbc"):
+        assert figures["white"][name] == white[name], name
+    for name in ("total", "classified", "unknown", "distribution", "abnormal"):
+        assert figures["red"][name] == red[name], name
+    asked = await service.json("GET", f"/slides/{slide}/figures")
+    assert asked["cells"] == report["summary"]["total_cells"] > 0
+
+
+async def test_a_page_is_told_what_its_token_allows(service: Any) -> None:
+    assert (await service.json("GET", "/session"))["scopes"] == ["read", "submit", "review", "admin"]
+    reader = await service.scoped(Scope.READ)
+    assert await service.json("GET", "/session", token=reader) == {"name": "test", "scopes": ["read"]}

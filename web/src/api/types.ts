@@ -1,0 +1,125 @@
+/** Answers of the REST interface; what they mean is in the service's OpenAPI document. */
+
+import type { Counts } from "../live/protocol";
+
+export type Status = "uploading" | "queued" | "running" | "done" | "rejected" | "failed" | "cancelled";
+
+export interface SessionInfo {
+  name: string;
+  scopes: string[];
+}
+
+export interface SlideInfo {
+  id: string;
+  name: string;
+  status: Status;
+  origin: string;
+  priority: number;
+  mpp: number | null;
+  length: number | null;
+  width: number | null;
+  height: number | null;
+  attempts: number;
+  code: string | null;
+  message: string | null;
+  counts: Counts;
+  progress: Counts;
+  report: string | null;
+  sha256: string | null;
+  submitted: string;
+  started: string | null;
+  finished: string | null;
+}
+
+export interface SlideList {
+  slides: SlideInfo[];
+  before: number | null;
+}
+
+export interface Artefact {
+  name: string;
+  media: string;
+  bytes: number;
+  url: string;
+}
+
+export interface Share {
+  count: number;
+  of: number;
+  percent: number | null;
+  ci95: [number, number] | null;
+}
+
+export interface Flag {
+  code: string;
+  wording: string;
+  n: number;
+  of: number;
+}
+
+export interface RedFigures {
+  total: number;
+  classified: number;
+  unknown: number;
+  wanted: number;
+  distribution: Record<string, Share>;
+  abnormal: Share;
+  flags: Flag[];
+}
+
+export interface WhiteFigures {
+  total: number;
+  classified: number;
+  beside: number;
+  unknown: number;
+  wanted: number;
+  percentages: Record<string, Share>;
+  neutrophils_total: Share;
+  immature_granulocytes: Share;
+  per_100_wbc: Record<string, number | null>;
+  flags: Flag[];
+}
+
+export interface Figures {
+  cells: number;
+  red: RedFigures;
+  white: WhiteFigures;
+}
+
+/** The head of report.json, as far as it is shown. */
+export interface Report {
+  status: "complete" | "partial";
+  missing: { code: string; reason: string; n: number; of: number }[];
+  notice: string;
+  timestamp: string;
+  processing_time_seconds: number;
+  summary: {
+    total_cells: number;
+    rbc_count: number;
+    wbc_count: number;
+    platelet_count: number;
+    rbc_wbc_ratio: number | null;
+    image_quality: string;
+  };
+  rbc_analysis: {
+    sized: number | null;
+    size_classes: Record<string, number> | null;
+    median_diameter_um: number | null;
+    clumps: number;
+    in_clumps: number;
+    unclassified: number;
+    flags: Flag[];
+  };
+  wbc_differential: { unclassified: number; clumps: number; flags: Flag[] };
+  quality_metrics: {
+    stain_quality: string;
+    stain_note: string | null;
+    focus_quality: number;
+    focus_threshold: number;
+    coverage: number | null;
+    scale: { microns_per_pixel: number; scale_source: string; note: string | null };
+    truncated: number;
+    flags: Flag[];
+  };
+  identity: { software: string; panel: string; profile: string };
+}

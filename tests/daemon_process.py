@@ -74,6 +74,11 @@ def wait(condition: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
+def claimed(inbox: Path, name: str) -> bool:
+    """Whether a file has been claimed and waits for its verdict."""
+    return bool(list(inbox.glob(f"claimed/*/{name}")))
+
+
 def reports(inbox: Path) -> dict[Path, int]:
     """The reports that there are, and when they were written."""
     return {path: path.stat().st_mtime_ns for path in (inbox.parent / "data").glob("results/*/report.json")}
@@ -87,7 +92,7 @@ def main(config: str, *ways: str) -> None:
     from hema_stream.service import warm
     from hema_stream.service.daemon import source
 
-    source.folder_watch = lambda: stand_in.watch  # type: ignore[assignment, return-value]
+    source.folder_watch = lambda _: stand_in.watch  # type: ignore[assignment, return-value]
     if "pretend" in ways:
         import pretend
 

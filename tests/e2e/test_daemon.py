@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from daemon_process import Daemon, reports, wait
+from daemon_process import Daemon, claimed, reports, wait
 
 WITHIN = 20.0
 
@@ -45,7 +45,7 @@ def test_told_to_stop_in_mid_slide_it_ends_in_time_and_redoes_nothing(
         first.close()
     assert (code, len(finished)) == (0, 1)
     assert seconds < WITHIN
-    assert (inbox / "claimed" / "slide.png").exists()
+    assert claimed(inbox, "slide.png")
     assert (inbox / "failed" / "broken.png.reason").read_text().startswith("unreadable: ")
     second = Daemon(config)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_process import Daemon, reports, wait
+from daemon_process import Daemon, claimed, reports, wait
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_stop_in_mid_slide_is_in_time_and_the_next_start_goes_on(start: Any, i
     daemon = start()
     wait(lambda: (inbox / "done" / "a.png").exists())
     (inbox / "long-1.png").write_bytes(b"picture")
-    wait(lambda: (inbox / "claimed" / "long-1.png").exists())
+    wait(lambda: claimed(inbox, "long-1.png"))
     time.sleep(0.5)
     first = reports(inbox)
     code, seconds = daemon.stop()
@@ -60,7 +60,7 @@ def test_a_stop_in_mid_slide_is_in_time_and_the_next_start_goes_on(start: Any, i
 def test_slides_under_way_may_end_by_themselves(start: Any, inbox: Path) -> None:
     daemon = start(stop={"finish": 10, "within": 30})
     (inbox / "brief-1.png").write_bytes(b"picture")
-    wait(lambda: (inbox / "claimed" / "brief-1.png").exists())
+    wait(lambda: claimed(inbox, "brief-1.png"))
     time.sleep(0.3)
     assert reports(inbox) == {}
     code, seconds = daemon.stop()
@@ -71,10 +71,10 @@ def test_slides_under_way_may_end_by_themselves(start: Any, inbox: Path) -> None
 def test_a_stop_that_hangs_is_cut_short_and_the_file_is_not_lost(start: Any, inbox: Path) -> None:
     daemon = start("hang", stop={"finish": 0.1, "within": 6}, limits={"jobs": {"grace": 0.5}})
     (inbox / "slow-1.png").write_bytes(b"picture")
-    wait(lambda: (inbox / "claimed" / "slow-1.png").exists())
+    wait(lambda: claimed(inbox, "slow-1.png"))
     time.sleep(0.5)
     code, seconds = daemon.stop()
     assert code == 4
     assert 5.5 < seconds < 9
-    assert (inbox / "claimed" / "slow-1.png").exists()
+    assert claimed(inbox, "slow-1.png")
     assert reports(inbox) == {}

@@ -51,7 +51,7 @@ def command(path: Path, check: bool, log_level: str) -> None:
     from hema_stream.service.daemon.source import folder_watch
 
     log_as_json(log_level)
-    watch = folder_watch() if config.folders else None
+    watch = folder_watch(config.limits) if config.folders else None
     uvloop.run(run_daemon(config, watch, _say, lambda: leave_at_once(EXIT_FAILED)))
     leave_at_once(EXIT_STOPPED)  # calls that were given up would be waited for
 

@@ -44,7 +44,6 @@ class Disk:
         self.low = False
         self.free = self.total = 0
         self.on_change: Callable[[bool], None] = lambda _: None
-        self._changed = asyncio.Condition()
 
     async def watch(self) -> None:
         """Look again and again."""
@@ -64,12 +63,5 @@ class Disk:
         low = usage.free < (self.limits.enough if self.low else self.limits.low)
         if low is not self.low:
             _log.warning("disk is low" if low else "disk has room again", free=usage.free, low=self.limits.low)
-            async with self._changed:
-                self.low = low
-                self._changed.notify_all()
+            self.low = low
             self.on_change(low)
-
-    async def until(self, low: bool) -> None:
-        """Wait until the disk is low, or has room."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.low is low)

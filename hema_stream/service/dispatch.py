@@ -122,6 +122,7 @@ class Dispatcher:
 
     def _slide_opened(self, slide: Slide) -> None:
         """Keep what a slide was opened as."""
+        _log.info("opened", job=slide.id, width=slide.width, height=slide.height)
         self._spawn(asyncio.to_thread(self._store.opened, slide.id, facts_of(slide)))
 
     async def _dispatch(self) -> None:
@@ -186,6 +187,7 @@ class Dispatcher:
             ending = Ending(Status(status), code, message, counts, progress, digest)
             await asyncio.to_thread(self._store.end, slide, ending)
             self.ended[status] = self.ended.get(status, 0) + 1
+            _log.info("ended", job=slide, status=status, code=code, cells=counts.get("cells", 0))
             end = self._hub.finish(slide, status, report_url(slide) if digest else None, digest)
             self.on_ended(slide, end)
         finally:

@@ -47,16 +47,13 @@ async def test_between_the_marks_it_stays_as_it_was(room: Free, tmp_path: Path) 
     assert told == [True, False, True]
 
 
-async def test_who_waits_for_room_is_woken(room: Free, tmp_path: Path) -> None:
-    disk = Disk(tmp_path, limits())
-    room.free = 1
-    await disk.look()
-    waiting = asyncio.create_task(disk.until(low=False))
+async def test_it_is_looked_at_again_and_again(room: Free, tmp_path: Path) -> None:
+    disk, low = Disk(tmp_path, limits()), asyncio.Event()
+    disk.on_change = lambda _: low.set()
     watching = asyncio.create_task(disk.watch())
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    room.free = 99
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.sleep(0.03)
+    room.free = 1
+    await asyncio.wait_for(low.wait(), 5)
     watching.cancel()
 
 

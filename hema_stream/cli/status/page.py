@@ -34,6 +34,7 @@ COLOURS = {
     "failed": "red",
     "cancelled": "bright_black",
     "watching": "green",
+    "starting": "yellow",
     "waiting": "yellow",
     "unreachable": "red",
 }

@@ -244,16 +244,17 @@ class FolderInfo(_Part):
     """A watched folder; figures since the start."""
 
     path: str
-    state: str = Field(description="watching, waiting (the disk is low) or unreachable")
+    state: str = Field(description="starting, watching, waiting (the disk is low) or unreachable")
     why: str
     claimed: int
     done: int
     failed: int
 
     @classmethod
-    def of(cls, standing: FolderStanding) -> FolderInfo:
-        """Show a folder."""
-        return cls(**{**vars(standing), "path": str(standing.path)})
+    def of(cls, standing: FolderStanding, low: bool) -> FolderInfo:
+        """Show a folder, on a disk that is low or not."""
+        state = "waiting" if low and standing.state == "watching" else standing.state
+        return cls(**{**vars(standing), "path": str(standing.path), "state": state})
 
 
 class ServiceStatus(_Part):

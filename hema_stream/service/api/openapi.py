@@ -41,13 +41,16 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _name(endpoint),
         "summary": endpoint.summary,
-        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
+        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint), *_headers(endpoint)],
         "responses": {**answers, "4XX": problem, "5XX": problem},
     }
     if endpoint.scope:
         operation |= {"security": [{"bearer": []}], "description": f"The token must allow `{endpoint.scope}`."}
     if endpoint.body:
         operation["requestBody"] = {"required": True, "content": {"application/json": _media(endpoint.body)}}
+    if endpoint.raw:
+        binary = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {"required": True, "content": {endpoint.raw: binary}}
     return operation
 
 
@@ -75,10 +78,18 @@ def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "integer", "minimum": 0} if pattern else {"type": "string"},
+            "schema": _path_schema(pattern),
         }
         for name, pattern in _PARAMETER.findall(endpoint.path)
     ]
+
+
+def _path_schema(pattern: str) -> dict[str, Any]:
+    """Of a part of a path: text, or digits where its pattern says how many there may be."""
+    if not pattern:
+        return {"type": "string"}
+    digits = int(pattern.rpartition(",")[2].rstrip("}"))
+    return {"type": "integer", "minimum": 0, "maximum": 10**digits - 1}
 
 
 def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
@@ -88,6 +99,19 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "query", "description": schema.get("description", name), "schema": _plain(schema)}
         for name, schema in properties.items()
+    ]
+
+
+def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": header.name,
+            "in": "header",
+            "description": header.description,
+            "required": header.required,
+            "schema": header.schema,
+        }
+        for header in endpoint.headers
     ]
 
 

@@ -40,12 +40,23 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Header:
+    """A request's header, for the description; ``schema`` is a JSON Schema of its value."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    required: bool = True
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """One route.
 
     Attributes:
         scope: what the token must allow; None where no token is asked for.
         query, body: pydantic models of the query and of a JSON body.
+        headers: that the handler looks at; raw: media type of a body that is no JSON.
         answers: status to model, or to a media type where the answer is no JSON, or None where it is empty.
     """
 
@@ -56,6 +67,8 @@ class Endpoint:
     scope: Scope | None = Scope.READ
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
+    headers: Sequence[Header] = ()
+    raw: str | None = None
     answers: Mapping[int, type[BaseModel] | str | None] = field(default_factory=dict)
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:

@@ -33,7 +33,7 @@ async def status(call: Call) -> web.Response:
             disk=DiskInfo(
                 free=disk.free, total=disk.total, below=disk.limits.low, enough=disk.limits.enough, low=disk.low
             ),
-            folders=[FolderInfo.of(standing) for standing in app[FOLDERS]],
+            folders=[FolderInfo.of(standing, disk.low) for standing in app[FOLDERS]],
         )
     )
 

@@ -22,7 +22,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hema_stream.service.api.models import Mpp, Priority
-from hema_stream.service.api.routing import PREFIX, Call, Endpoint
+from hema_stream.service.api.routing import PREFIX, Call, Endpoint, Header
 from hema_stream.service.api.slides import find
 from hema_stream.service.auth import Scope
 from hema_stream.service.jobs import Job, Origin, Status
@@ -186,9 +186,44 @@ def _problem(status: HTTPStatus, code: str, detail: str, headers: Mapping[str, s
     return ProblemError(status, code, detail, {"Tus-Resumable": VERSION, **(headers or {})})
 
 
+RESUMABLE = Header("Tus-Resumable", "The protocol's version.", {"type": "string", "enum": [VERSION]})
+LENGTH = Header("Upload-Length", "Bytes of the whole upload.", {"type": "integer", "minimum": 1})
+METADATA = Header(
+    "Upload-Metadata",
+    "`filename`, `mpp`, `priority`, each with its value in base64.",
+    {"type": "string"},
+    required=False,
+)
+OFFSET = Header("Upload-Offset", "Bytes that have arrived.", {"type": "integer", "minimum": 0})
+
 ENDPOINTS = (
     Endpoint("OPTIONS", "/uploads", offered, "What of tus there is", None, answers={204: None}),
-    Endpoint("POST", "/uploads", create, "Begin an upload (tus)", Scope.SUBMIT, answers={201: None}),
-    Endpoint("HEAD", "/uploads/{slide}", offset, "How far an upload is (tus)", Scope.SUBMIT, answers={200: None}),
-    Endpoint("PATCH", "/uploads/{slide}", append, "Go on with an upload (tus)", Scope.SUBMIT, answers={204: None}),
+    Endpoint(
+        "POST",
+        "/uploads",
+        create,
+        "Begin an upload (tus)",
+        Scope.SUBMIT,
+        headers=(RESUMABLE, LENGTH, METADATA),
+        answers={201: None},
+    ),
+    Endpoint(
+        "HEAD",
+        "/uploads/{slide}",
+        offset,
+        "How far an upload is (tus)",
+        Scope.SUBMIT,
+        headers=(RESUMABLE,),
+        answers={200: None},
+    ),
+    Endpoint(
+        "PATCH",
+        "/uploads/{slide}",
+        append,
+        "Go on with an upload (tus)",
+        Scope.SUBMIT,
+        headers=(RESUMABLE, OFFSET),
+        raw=MEDIA,
+        answers={204: None},
+    ),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Iterable
 from contextlib import aclosing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -15,10 +16,12 @@ from hema_stream.service.daemon.standing import FolderStanding
 from hema_stream.service.disk import Disk
 from hema_stream.service.dispatch import Dispatcher
 from hema_stream.service.jobs import Job, JobStore, Origin, Status
+from hema_stream.service.recovery import recover
 from hema_stream.service.submission import new_job
 
 LOOK = 0.5
 """Seconds between two looks at whether a job has ended."""
+KEY = re.compile(r"[0-9a-z]{8,40}")
 _log = structlog.get_logger(__name__)
 
 
@@ -32,79 +35,90 @@ class WatchedFolder:
         self._store, self._dispatcher, self._disk = store, dispatcher, disk
         self.standing = FolderStanding(config.path)
         self._room = asyncio.Semaphore(config.ahead)
-        self._followed: dict[Path, asyncio.Task[None]] = {}
+        self._followed: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Claim whenever the disk has room, until cancelled; a folder that goes away is tried again."""
+        """Watch until cancelled; a folder that goes away is tried again."""
         try:
             while True:
-                await self._disk.until(low=False)
-                self.standing.state, self.standing.why = "watching", ""
-                await self._claim_until_low()
+                try:
+                    await self._claim()
+                    self._unreachable(RuntimeError("the watch ended"))
+                except Exception as error:
+                    self._unreachable(error)
+                await asyncio.sleep(self._retry)
+                # A new watch claims anew what has no verdict: nothing may be under way by then.
+                await asyncio.gather(*self._followed)
         finally:
-            await _cancelled(*self._followed.values())
+            await _cancelled(self._followed)
 
-    async def _claim_until_low(self) -> None:
-        claiming, low = asyncio.create_task(self._claim()), asyncio.create_task(self._disk.until(low=True))
-        try:
-            await asyncio.wait({claiming, low}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await _cancelled(claiming, low)
-        if claiming.cancelled():
-            self.standing.state = "waiting"
-            return
-        error = claiming.exception() or RuntimeError("the watch ended")
+    def _unreachable(self, error: Exception) -> None:
         _log.error("folder cannot be watched", folder=str(self._config.path), error=str(error))
         self.standing.state, self.standing.why = "unreachable", str(error)
-        await asyncio.sleep(self._retry)
 
     async def _claim(self) -> None:
-        """Take one file after the other, never more than ``ahead`` that have not ended."""
-        async with aclosing(self._watch(self._config.path)) as claims:
+        """Take one file after the other, never more than ``ahead`` that have not ended, none while the disk is low."""
+        async with aclosing(self._watch(self._config.path, lambda: not self._disk.low)) as claims:
+            self.standing.state, self.standing.why = "watching", ""
             while True:
                 await self._room.acquire()
                 try:
-                    taken = await self._adopt(await anext(claims))
+                    claim = await anext(claims, None)
+                    if claim is None:
+                        return
+                    if not await self._adopt(claim):
+                        self._room.release()
                 except BaseException:
                     self._room.release()
                     raise
-                if not taken:
-                    self._room.release()
 
     async def _adopt(self, claim: Claim) -> bool:
-        """Make a claim a job, or find the job that it became before a stop; False where it is followed already."""
-        if claim.path in self._followed:
-            return False
+        """Make a claim a job, or find the job that it became before a stop; False where it is no claim of ours."""
         job = await asyncio.to_thread(self._job_of, claim)
+        if job is None:
+            await claim.failed("not_claimed", "it lies among claimed files and was not claimed by this program")
+            return False
         self._dispatcher.wake()
         self.standing.claimed += 1
         _log.info("claimed", folder=str(self._config.path), file=claim.name, job=job.id)
-        task = asyncio.create_task(self._follow(claim, job.id))
-        self._followed[claim.path] = task
-        task.add_done_callback(lambda _: self._leave(claim))
+        task = asyncio.create_task(self._follow(claim))
+        self._followed.add(task)
+        task.add_done_callback(self._leave)
         return True
 
-    def _job_of(self, claim: Claim) -> Job:
-        """The job of a claimed file; an ended one of the same path is another file's if this one came after its end."""
-        found = self._store.of_path(claim.path)
-        claimed = datetime.fromtimestamp(claim.path.lstat().st_ctime, UTC)
-        if found is not None and (found.finished is None or claimed <= found.finished):
+    def _job_of(self, claim: Claim) -> Job | None:
+        """The job of a claim, which is called by the claim's key: so there is one, whatever stopped when.
+
+        Keys are names of folders that others may write to: one that no claim makes, or that is another job's, is none.
+        """
+        if not KEY.fullmatch(claim.key):
+            return None
+        found = self._store.get(claim.key)
+        if found is not None and found.origin != Origin.FOLDER:
+            return None
+        if found is not None:
+            self._store.moved(found.id, claim.path)
+            if found.status == Status.UPLOADING:
+                self._store.uploaded(found.id)
             return found
         config = self._config
-        return self._store.add(new_job(claim.name, claim.path, Origin.FOLDER, mpp=config.mpp, priority=config.priority))
+        job = new_job(claim.name, claim.path, Origin.FOLDER, mpp=config.mpp, priority=config.priority)
+        job.id = claim.key
+        return self._store.add(job)
 
-    def _leave(self, claim: Claim) -> None:
-        self._followed.pop(claim.path, None)
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        self._followed.discard(task)
         self._room.release()
 
-    async def _follow(self, claim: Claim, job_id: str) -> None:
-        """Wait for the job's end and give the verdict; one that cannot be given is given by the next start."""
+    async def _follow(self, claim: Claim) -> None:
+        """Wait for the job's end and give the verdict; one that cannot be given is given by the next watch."""
         try:
-            job = await self._end_of(job_id)
+            job = await self._end_of(claim.key)
             place = await self._verdict(claim, job)
-            await asyncio.to_thread(self._store.moved, job_id, place)
+            if place is not None:
+                await asyncio.to_thread(self._store.moved, claim.key, place)
         except Exception as error:
-            _log.error("verdict cannot be given", file=str(claim.path), job=job_id, error=str(error))
+            _log.error("verdict cannot be given", file=str(claim.path), job=claim.key, error=str(error))
 
     async def _end_of(self, job_id: str) -> Job | None:
         """The job once it has ended; None where it was deleted."""
@@ -114,17 +128,25 @@ class WatchedFolder:
                 return job
             await asyncio.sleep(LOOK)
 
-    async def _verdict(self, claim: Claim, job: Job | None) -> Path:
+    async def _verdict(self, claim: Claim, job: Job | None) -> Path | None:
         if job is not None and job.status == Status.DONE:
+            place = await claim.done()
             self.standing.done += 1
-            return await claim.done()
+            return place
         self.standing.failed += 1
         if job is None:
-            return await claim.failed("deleted: the slide was deleted before it was analysed")
-        return await claim.failed(f"{job.code or job.status}: {job.message or f'the slide was {job.status}'}")
+            return await claim.failed("deleted", "the slide was deleted before it was analysed")
+        return await claim.failed(job.code or job.status, job.message or f"the slide was {job.status}")
 
 
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
+def set_aside(store: JobStore, results: Path, attempts: int) -> None:
+    """Before a start: what was under way when the last one stopped waits until its folder hands its file out again."""
+    recover(store, results, attempts)
+    store.set_aside()
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
+    waiting = list(tasks)
+    for task in waiting:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*waiting, return_exceptions=True)

@@ -12,6 +12,10 @@ BEATS = 3
 """Signs of life within the time that the watchdog allows."""
 
 
+PATIENCE = 5.0
+"""Seconds that systemd may take to hear what must not be lost; what is said again anyway never waits."""
+
+
 class Notifier:
     """Speaks to whatever ``NOTIFY_SOCKET`` names."""
 
@@ -20,15 +24,15 @@ class Notifier:
 
     def ready(self) -> None:
         """Started: those who wait for it may go on."""
-        self._systemd.notify("READY=1")
+        self._tell("READY=1", PATIENCE)
 
     def stopping(self) -> None:
         """Told to stop, and stopping."""
-        self._systemd.notify("STOPPING=1")
+        self._tell("STOPPING=1", PATIENCE)
 
     def status(self, line: str) -> None:
         """What ``systemctl status`` shows."""
-        self._systemd.notify(f"STATUS={line}")
+        self._tell(f"STATUS={line}")
 
     async def beat(self, alive: Callable[[], bool]) -> None:
         """Give signs of life while all is well; systemd begins a daemon anew that gives none.
@@ -38,8 +42,13 @@ class Notifier:
         allowed = watchdog_seconds()
         while allowed is not None:
             if alive():
-                self._systemd.notify("WATCHDOG=1")
+                self._tell("WATCHDOG=1")
             await asyncio.sleep(allowed / BEATS)
+
+    def _tell(self, state: str, patience: float = 0.0) -> None:
+        if self._systemd.socket is not None:
+            self._systemd.socket.settimeout(patience)
+            self._systemd.notify(state)
 
 
 def watchdog_seconds() -> float | None:

@@ -13,7 +13,7 @@ from hema_stream.service.app import make_app
 from hema_stream.service.daemon.claims import Watch
 from hema_stream.service.daemon.config import DaemonConfig
 from hema_stream.service.daemon.examine import tls_context
-from hema_stream.service.daemon.folders import WatchedFolder
+from hema_stream.service.daemon.folders import WatchedFolder, set_aside
 from hema_stream.service.daemon.notify import Notifier
 from hema_stream.service.parts import DISK, DISPATCHER, FOLDERS, STORE
 from hema_stream.service.serve import listening, told_to_stop
@@ -37,7 +37,9 @@ async def run_daemon(
         OSError: the address is taken.
     """
     stop, notifier = told_to_stop(), Notifier()
-    app = await make_app(config.service())
+    settings = config.service()
+    app = await make_app(settings)
+    await asyncio.to_thread(set_aside, app[STORE], settings.results, settings.limits.jobs.attempts)
     folders = _watched(config, watch, app)
     app[FOLDERS].extend(folder.standing for folder in folders)
     listen = config.listen

@@ -11,12 +11,12 @@ class FolderStanding:
     """Where a watched folder stands, since the start.
 
     Attributes:
-        state: ``watching``, ``waiting`` (the disk is low) or ``unreachable``; why: what is wrong.
+        state: ``starting``, ``watching`` or ``unreachable``; why: what is wrong.
         claimed, done, failed: files.
     """
 
     path: Path
-    state: str = "waiting"
+    state: str = "starting"
     why: str = ""
     claimed: int = 0
     done: int = 0

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Status(StrEnum):
-    """Where a job stands."""
+    """Where a job stands; ``uploading`` waits for its image."""
 
     UPLOADING = "uploading"
     QUEUED = "queued"

@@ -152,11 +152,11 @@ class JobStore:
             session.delete(job)
             return job
 
-    def of_path(self, path: Path) -> Job | None:
-        """The newest job of a file that was claimed from a watched folder."""
-        wanted = select(Job).where(Job.origin == Origin.FOLDER, Job.path == str(path)).order_by(Job.number.desc())
-        with self._sessions() as session:
-            return session.scalars(wanted.limit(1)).one_or_none()
+    def set_aside(self) -> None:
+        """Let queued jobs of watched folders wait for their images again: a new watch lays these elsewhere."""
+        queued = update(Job).where(Job.origin == Origin.FOLDER, Job.status == Status.QUEUED)
+        with self._sessions.begin() as session:
+            session.execute(queued.values(status=Status.UPLOADING))
 
     def moved(self, job_id: str, path: Path) -> None:
         """Note that a job's image lies elsewhere now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from hema_stream.service import warm
 from hema_stream.service.app import make_app
 from hema_stream.service.daemon import folders
 from hema_stream.service.daemon.config import DaemonConfig
-from hema_stream.service.daemon.folders import WatchedFolder
+from hema_stream.service.daemon.folders import WatchedFolder, set_aside
+from hema_stream.service.jobs import Origin
 from hema_stream.service.parts import DISK, DISPATCHER, STORE
+from hema_stream.service.submission import new_job
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +40,8 @@ class Box:
         return self.app[DISPATCHER].pipeline._stage("tally")
 
     def names(self, below: str) -> list[str]:
-        place = self.path / below if below else self.path
-        found = place.iterdir() if place.is_dir() else ()
+        pattern = "*/*" if below == "claimed" else "*"
+        found = (self.path / below).glob(pattern)
         return sorted(path.name for path in found if not path.is_dir() and path.suffix != ".reason")
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -51,6 +53,7 @@ class Box:
 @asynccontextmanager
 async def running(config: DaemonConfig, watch: Any = stand_in.watch) -> AsyncGenerator[Box]:
     app = await make_app(config.service())
+    set_aside(app[STORE], config.service().results, 5)
     folder = WatchedFolder(config.folders[0], watch, app[STORE], app[DISPATCHER], app[DISK], retry=0.05)
     async with TestClient(TestServer(app)):
         box = Box(app, folder, config.folders[0].path)
@@ -103,7 +106,7 @@ async def test_while_the_disk_is_low_nothing_is_claimed_and_nothing_deleted(
         await box.until(lambda: box.names("done") == ["a.png"])
         before = {path: path.read_bytes() for path in box.app[DISPATCHER]._settings.results.rglob("*.json")}
         free = 49
-        await box.until(lambda: box.folder.standing.state == "waiting")
+        await box.until(lambda: box.app[DISK].low)
         put(inbox, "b.png")
         await asyncio.sleep(0.1)
         free = 79
@@ -150,15 +153,29 @@ async def test_another_file_of_the_same_name_is_another_job(configured: Any, inb
         assert box.app[STORE].counts() == {"done": 2}
 
 
-async def test_another_file_of_a_name_whose_verdict_was_not_noted_is_another_job(configured: Any, inbox: Path) -> None:
-    """The file was moved, and the stop came before its new place was written down."""
-    async with running(configured()) as box:
-        box.app[STORE].moved = lambda *_: None
-        put(inbox, "a.png")
-        await box.until(lambda: box.names("done") == ["a.png"])
-    async with running(configured()) as box:
-        put(inbox, "a.png")
-        await box.until(lambda: box.app[STORE].counts() == {"done": 2})
+async def test_a_folder_that_fails_is_watched_anew_when_what_was_claimed_has_ended(
+    configured: Any, inbox: Path
+) -> None:
+    """A new watch gives claims without a verdict other paths, under which nobody would read them."""
+    failing = True
+
+    async def failing_once(folder: Path, may_claim: Callable[[], bool]) -> AsyncGenerator[Any]:
+        nonlocal failing
+        async with aclosing(stand_in.watch(folder, may_claim)) as claims:
+            async for claim in claims:
+                yield claim
+                if failing:
+                    failing = False
+                    raise OSError("stale file handle")
+
+    put(inbox, "slow-1.png", "x.png")
+    async with running(configured(), failing_once) as box:
+        await box.until(lambda: len(box.stage.begun) == 1 and box.folder.standing.state == "unreachable")
+        await asyncio.sleep(0.2)
+        assert box.names("") == ["x.png"]
+        box.stage.go.set()
+        await box.until(lambda: box.names("done") == ["slow-1.png", "x.png"])
+        assert box.app[STORE].counts() == {"done": 2}
 
 
 async def test_a_folder_that_goes_away_is_told_and_tried_again(configured: Any, inbox: Path) -> None:
@@ -190,12 +207,29 @@ async def test_a_slide_that_is_deleted_gives_its_file_a_verdict(configured: Any,
         await box.until(lambda: box.names("failed") == ["slow-2.png"])
 
 
-async def _stubborn(folder: Path) -> AsyncGenerator[Any]:
+@pytest.mark.parametrize("key", ["", "upload", "UP", "a b"])
+async def test_what_others_lay_among_claimed_files_is_no_claim(configured: Any, inbox: Path, key: str) -> None:
+    """The key becomes a job's id and the name of its results' folder, so it is not believed."""
+    config = configured()
+    store = (await make_app(config.service()))[STORE]
+    other = new_job("other", inbox, Origin.UPLOAD, mpp=None, priority=0, length=9)
+    store.add(other)
+    place = inbox / "claimed" / f"{other.id if key == 'upload' else key}.1"
+    place.mkdir(parents=True)
+    put(place, "a.png")
+    async with running(config) as box:
+        await box.until(lambda: box.names("failed") == ["a.png"])
+        assert (inbox / "failed" / "a.png.reason").read_text().startswith("not_claimed")
+        (job,) = box.app[STORE].page().jobs
+        assert (job.id, job.path, job.status) == (other.id, str(inbox), "uploading")
+
+
+async def _stubborn(folder: Path, may_claim: Callable[[], bool]) -> AsyncGenerator[Any]:
     """Files that cannot be moved once they are claimed."""
-    async for claim in stand_in.watch(folder):
-        yield _Stuck(claim.path, folder, claim.name)
+    async for claim in stand_in.watch(folder, may_claim):
+        yield _Stuck(claim.path, folder)
 
 
 class _Stuck(stand_in.StandInClaim):
-    async def done(self) -> Path:
+    async def done(self) -> Path | None:
         raise OSError("read-only file system")

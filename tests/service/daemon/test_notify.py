@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,3 +85,15 @@ async def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) 
     notifier = Notifier()
     notifier.ready()
     await asyncio.wait_for(notifier.beat(lambda: True), 1)
+
+
+def test_a_systemd_that_does_not_listen_holds_nothing_up(systemd: Systemd) -> None:
+    """The kernel keeps a few datagrams for it and then would make the sender wait."""
+    notifier = Notifier()
+    began = time.monotonic()
+    for _ in range(1000):
+        notifier.status("busy")
+    assert time.monotonic() - began < 1
+    assert 0 < len(systemd.told()) < 1000
+    notifier.stopping()
+    assert systemd.told() == ["STOPPING=1"]

@@ -2,62 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-TESTS = Path(__file__).parent.parent.parent
-
-
-class Daemon:
-    """A daemon over a pipeline that pretends, with a systemd that listens."""
-
-    def __init__(self, config: Path, *ways: str) -> None:
-        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notify.settimeout(30)
-        address = config.with_name(f"notify-{time.monotonic_ns()}")
-        self.notify.bind(str(address))
-        self.log = config.with_name("log").open("a+")
-        self.process = subprocess.Popen(
-            [sys.executable, TESTS / "daemon_process.py", config, "pretend", *ways],
-            env={**os.environ, "NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "3000000"},
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-        )
-
-    def hear(self, state: str) -> list[str]:
-        """Everything that is told up to this state."""
-        told: list[str] = []
-        while not told or not told[-1].startswith(state):
-            told.append(self.notify.recv(4096).decode())
-        return told
-
-    def stop(self) -> tuple[int, float]:
-        """SIGTERM; exit code and seconds."""
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(40)
-        return code, time.monotonic() - began
-
-    def events(self) -> list[dict[str, Any]]:
-        self.log.seek(0)
-        return [json.loads(line) for line in self.log if line.startswith("{")]
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.notify.close()
-        self.log.close()
+from daemon_process import Daemon, claimed, reports, wait
 
 
 @pytest.fixture
@@ -65,19 +16,12 @@ def start(written: Callable[..., Path]) -> Iterator[Callable[..., Daemon]]:
     made: list[Daemon] = []
 
     def begin(*ways: str, **changes: Any) -> Daemon:
-        made.append(Daemon(written(**changes), *ways))
+        made.append(Daemon(written(**changes), "pretend", *ways))
         return made[-1]
 
     yield begin
     for daemon in made:
         daemon.close()
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_systemd_is_told_when_it_is_ready_that_it_lives_and_that_it_stops(start: Any) -> None:
@@ -92,17 +36,12 @@ def test_systemd_is_told_when_it_is_ready_that_it_lives_and_that_it_stops(start:
     assert [name for name in names if name in ("ready", "stopping", "stopped")] == ["ready", "stopping", "stopped"]
 
 
-def reports(inbox: Path) -> dict[Path, int]:
-    """The reports that there are, and when they were written."""
-    return {path: path.stat().st_mtime_ns for path in (inbox.parent / "data").glob("results/*/report.json")}
-
-
 def test_a_stop_in_mid_slide_is_in_time_and_the_next_start_goes_on(start: Any, inbox: Path) -> None:
     (inbox / "a.png").write_bytes(b"picture")
     daemon = start()
     wait(lambda: (inbox / "done" / "a.png").exists())
     (inbox / "long-1.png").write_bytes(b"picture")
-    wait(lambda: (inbox / "claimed" / "long-1.png").exists())
+    wait(lambda: claimed(inbox, "long-1.png"))
     time.sleep(0.5)
     first = reports(inbox)
     code, seconds = daemon.stop()
@@ -121,7 +60,7 @@ def test_a_stop_in_mid_slide_is_in_time_and_the_next_start_goes_on(start: Any, i
 def test_slides_under_way_may_end_by_themselves(start: Any, inbox: Path) -> None:
     daemon = start(stop={"finish": 10, "within": 30})
     (inbox / "brief-1.png").write_bytes(b"picture")
-    wait(lambda: (inbox / "claimed" / "brief-1.png").exists())
+    wait(lambda: claimed(inbox, "brief-1.png"))
     time.sleep(0.3)
     assert reports(inbox) == {}
     code, seconds = daemon.stop()
@@ -132,10 +71,10 @@ def test_slides_under_way_may_end_by_themselves(start: Any, inbox: Path) -> None
 def test_a_stop_that_hangs_is_cut_short_and_the_file_is_not_lost(start: Any, inbox: Path) -> None:
     daemon = start("hang", stop={"finish": 0.1, "within": 6}, limits={"jobs": {"grace": 0.5}})
     (inbox / "slow-1.png").write_bytes(b"picture")
-    wait(lambda: (inbox / "claimed" / "slow-1.png").exists())
+    wait(lambda: claimed(inbox, "slow-1.png"))
     time.sleep(0.5)
     code, seconds = daemon.stop()
     assert code == 4
     assert 5.5 < seconds < 9
-    assert (inbox / "claimed" / "slow-1.png").exists()
+    assert claimed(inbox, "slow-1.png")
     assert reports(inbox) == {}

@@ -14,7 +14,6 @@ from hema_stream.service.ingest import Ended, IngestLimits, Opening, Push, Wante
 from hema_stream.service.jobs import Job
 from hema_stream.service.live import End
 
-
 LOOK = 5.0
 """Seconds between two looks for scanners that are gone."""
 

@@ -194,7 +194,7 @@ class Scanner:
             if self._cuts and self.told.sent >= self._cuts[0]:
                 self._cuts.popleft()
                 self._break(line)
-                return
+                return None
             await self._tell_watermark(line)
         while self._unanswered:
             self._moved.clear()

@@ -125,9 +125,7 @@ def test_every_course_is_taken_once_and_never_locks(data: st.DataObject) -> None
     for step in (*steps, *["send", "take"] * (4 * fields + 40)):
         if step == "send":
             sender.send(delivered=True)
-        elif step == "lose" and sender.send(delivered=False):
-            sender.connect(0)
-        elif step == "cut":
+        elif (step == "lose" and sender.send(delivered=False)) or step == "cut":
             sender.connect(0)
         elif step == "take":
             pipeline.step()

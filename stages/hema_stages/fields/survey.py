@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +147,12 @@ class Survey(Measuring, Transform[Shot, Any]):
         plan, scale = layout.plan, calibration.scale
         slide = Slide(
             id=state.slide,
-            path=Path(),
+            path=state.scan.folder or Path(),
             width=plan.width,
             height=plan.height,
             mpp=scale.mpp,
             scale_source=scale.source,
-            levels=(Level(plan.width, plan.height, 1.0),),
+            levels=tuple(Level(ceil(plan.width / n), ceil(plan.height / n), float(n)) for n in (1, 2, 4, 8)),
             reader="fields",
         )
         return Caps("image/tile", slide=slide, calibration=calibration, plan=plan)

@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from shutil import rmtree
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from test_docs import blocks
 
+from hema_stream.core.scan_folder import kept_fields
 from hema_stream.service.auth import Scope
 from hema_stream.service.parts import DISPATCHER, SCANS, SETTINGS, STORE
 from hema_stream.service.recovery import recover
@@ -174,18 +176,69 @@ async def test_an_abort_and_a_cancellation_end_the_slide(service: Any) -> None:
         await service.until(info["slide"], "cancelled")
 
 
-async def test_a_scan_whose_pipeline_fails_ends_as_interrupted(service: Any) -> None:
+async def test_a_scan_goes_on_after_the_pipeline_has_failed(service: Any) -> None:
     info = await opened(service)
     async with line(service, info["url"]) as scanner:
         await scanner.hear("credit")
         await scanner.say(**field(0))
+        await scanner.say(**field(2))
+        for _ in range(2):
+            await scanner.hear("ack")
+        fatal = await service.submit("fatal-1")
+        assert (await scanner.hear("error"))["code"] == "restarted"
+    ended = ""
+    for _ in range(200):  # each attempt at the image takes the pipeline down once more
+        with suppress(WSServerHandshakeError):
+            async with line(service, info["url"]) as scanner:
+                hello = await scanner.hear("hello")
+                assert hello["received"] in ([[0, 0], [2, 2]], [[0, 2]])
+                first = await scanner.hear("credit", "error", "end", "counts")
+                if first["type"] == "credit":
+                    await scanner.say(**field(1))
+                    await scanner.say(type="close", fields=3)
+                ended = (await scanner.hear("error", "end")).get("status", "") if first["type"] != "end" else "done"
+        if ended:
+            break
+        await asyncio.sleep(0.05)
+    assert ended == "done"
+    await service.until(fatal, "failed")
+    assert sorted(survey(service).fields[info["slide"]]) == [0, 1, 2]
+
+
+async def test_a_field_that_the_disk_does_not_take_is_refused_and_can_be_sent_again(service: Any) -> None:
+    info = await opened(service)
+    spool = service.app[SCANS]._spools[info["slide"]]
+    async with line(service, info["url"]) as scanner:
+        await scanner.hear("credit")
+        spare, spool._spare = spool._spare, 1 << 60
+        await scanner.say(**field(0))
+        assert (await scanner.hear("refused"))["code"] == "disk"
+        assert (await scanner.hear("credit"))["n"] == 1
+        spool._spare = spare
+        await scanner.say(**field(0))
+        assert (await scanner.hear("ack"))["accepted"] == [0]
+
+
+async def test_a_scan_is_not_opened_on_a_full_disk(service: Any) -> None:
+    service.app[SCANS]._spare = 1 << 60
+    answer = await service.json("POST", "/ingest", 507, json={**OPENING, "grid": GRID})
+    assert (answer["code"], len(service.app[SCANS])) == ("disk", 0)
+
+
+async def test_what_was_acknowledged_lies_on_the_disk_and_goes_with_the_slide(service: Any) -> None:
+    info = await opened(service)
+    folder = service.app[SETTINGS].scans / info["slide"]
+    async with line(service, info["url"]) as scanner:
+        await scanner.hear("credit")
+        await scanner.say(**field(6))
         await scanner.hear("ack")
-        await service.submit("fatal-1")
-        assert (await scanner.hear("end"))["status"] == "failed"
-    assert (await service.until(info["slide"], "failed"))["code"] == "interrupted"
-    async with asyncio.timeout(10):
-        while not service.app[DISPATCHER].pipeline.running:
-            await asyncio.sleep(0.01)
+        (kept,) = kept_fields(folder)
+        assert (kept.index, kept.x, kept.y, kept.path.read_bytes()) == (6, 30.0, 30.0, b"picture")
+        await scanner.say(type="close", fields=20)
+        await scanner.hear("end")
+    await service.until(info["slide"], "done")
+    await service.ask("DELETE", f"/slides/{info['slide']}")
+    assert not folder.exists()
 
 
 async def test_only_who_opened_a_scan_and_an_admin_may_push(service: Any) -> None:
@@ -267,11 +320,23 @@ async def test_a_text_frame_ends_the_line(service: Any) -> None:
         assert (await scanner.hear("error"))["code"] == "not_understood"
 
 
-async def test_a_scan_that_the_last_stop_interrupted_is_failed_and_not_begun_anew(service: Any) -> None:
+async def test_a_scan_that_the_last_stop_interrupted_stays_and_counts_its_attempts(service: Any) -> None:
     info = await opened(service)
+    for attempts in range(1, 6):
+        recover(service.app[STORE], service.app[SETTINGS].results, 5)
+        shown = await service.json("GET", f"/slides/{info['slide']}")
+        assert (shown["status"], shown["attempts"]) == ("running", attempts)
     recover(service.app[STORE], service.app[SETTINGS].results, 5)
     shown = await service.json("GET", f"/slides/{info['slide']}")
-    assert (shown["status"], shown["code"]) == ("failed", "interrupted")
+    assert (shown["status"], shown["code"]) == ("failed", "gave_up")
+
+
+async def test_a_scan_of_which_nothing_is_left_has_failed(service: Any) -> None:
+    info = await opened(service)
+    rmtree(service.app[SETTINGS].scans / info["slide"])
+    service.app[SCANS].forget(info["slide"])
+    await service.app[DISPATCHER]._resume_scans()
+    assert (await service.until(info["slide"], "failed"))["code"] == "interrupted"
 
 
 async def test_its_picture_is_not_there_and_says_so(service: Any) -> None:

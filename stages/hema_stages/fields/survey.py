@@ -200,7 +200,7 @@ class Survey(Measuring, Transform[Shot, Any]):
         lost = [index for index in range(state.passed + 1, gap.through + 1) if index not in state.seen]
         state.passed = max(state.passed, gap.through)
         state.missing.extend(lost)
-        sealed = layout.level0(gap.sealed) if gap.sealed is not None else None
+        sealed = layout.sealed(gap.sealed) if gap.sealed is not None else None
         yield TilesPassed(_units(lost, layout), "not received", sealed=sealed)
 
     def _never_came(self, state: _Surveyed) -> tuple[list[int], list[int]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hema_stages.aggregate.sealed import SealedRegions
 from hema_stages.fields.survey import Survey
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -194,7 +196,8 @@ def test_without_a_grid_fields_lie_where_the_stage_says_and_parts_are_sealed(sce
     assert survey.tiles()[0].spec.view[:2] == (120.0, 100.0)
     assert not survey.caps.plan.complete
     (passed,) = (gap for gap in survey.out if isinstance(gap, TilesPassed))
-    assert passed.sealed == (0.0, 0.0, 1200.0, 280.0)
+    beyond = survey.caps.plan.reach * 2 + 1
+    assert passed.sealed == pytest.approx((-beyond, -beyond, 1200.0 + beyond, 280.0), abs=0.01)
     survey.come(FieldsPassed((), "close", through=0, taken=2))
     survey.finish()
     assert (survey.acquisition.fields, survey.acquisition.missing) == (2, (1,))
@@ -208,3 +211,18 @@ def test_a_field_larger_than_a_tile_becomes_several(scene: np.ndarray) -> None:
     tiles = survey.tiles()
     assert sorted(tiles) == [0, 1, 2, 3]
     assert (tiles[3].pixels[: 1200 - 864, : 1500 - 864] == big[864:, 864:]).all()
+
+
+def test_rows_that_are_sealed_one_by_one_leave_no_gap(scene: np.ndarray) -> None:
+    area = (0.0, 0.0, 300.0, 400.0)
+    survey = Surveyed(Scan(SIDE, SIDE, 0.23, area, (0.0, 0.0), None, fitted=1, window=5))
+    survey.come(shot(scene, 0, GRID))
+    rows = (0.0, 70.7, 141.1, 399.99, 400.0)
+    for top, bottom in pairwise(rows):
+        survey.come(FieldsPassed((), "watermark", through=0, sealed=(0.0, top, 300.0, bottom)))
+    sealed = SealedRegions()
+    sealed.extend({0: (0.0, 70.7 / 0.23, 256.0, 900.0)})
+    for gap in survey.out:
+        if isinstance(gap, TilesPassed) and gap.sealed is not None:
+            sealed.seal(gap.sealed)
+    assert sealed.covers((-10.0, -10.0, 300.0 / 0.23 + 10, 400.0 / 0.23 + 10))

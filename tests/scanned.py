@@ -22,9 +22,12 @@ class Remembered:
         self.fields: list[Field] = []
         self.passed: list[FieldsPassed] = []
         self.closed = self.aborted = 0
+        self.keeps, self.owner = True, None
 
     def push(self, slide: str, field: Field) -> None:
         self.fields.append(field)
+        if self.keeps:
+            self.owner.kept(field.index)
 
     def pass_by(self, slide: str, passed: FieldsPassed) -> None:
         self.passed.append(passed)
@@ -52,7 +55,9 @@ def free(window: int = 6, fitted: int = 2) -> Scan:
 def pushed(scan: Scan | None = None, **limits: Any) -> tuple[Push, Remembered]:
     sink = Remembered()
     made = LIMITS.model_copy(update=limits)
-    return Push("slide", "a slide", "owner", scan or gridded(), Wanted(2, 3, ("smudge",)), made, sink), sink
+    push = Push("slide", "a slide", "owner", scan or gridded(), Wanted(2, 3, ("smudge",)), made, sink)
+    sink.owner = push
+    return push, sink
 
 
 def field(index: int, scan: Scan | None = None, data: bytes = b"picture", **changes: Any) -> dict[str, Any]:

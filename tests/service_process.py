@@ -55,6 +55,14 @@ class ServiceProcess:
         with urlopen(Request(f"{self.base}/api/v1{path}", data, headers, method=method), timeout=30) as answer:
             return orjson.loads(answer.read() or b"null")
 
+    def picture(self, slide: str, level: int) -> bytes:
+        """The upper left tile of a slide's picture at a level, JPEG."""
+        from urllib.request import Request, urlopen
+
+        url = f"{self.base}/api/v1/slides/{slide}/image_files/{level}/0_0.jpeg"
+        with urlopen(Request(url, headers={"Authorization": f"Bearer {self.token}"}), timeout=30) as answer:
+            return bytes(answer.read())
+
     def submit(self, path: str, **wish: Any) -> str:
         """Submit an image by path; the slide's id."""
         return str(self.ask("POST", "/slides", {"path": path, **wish})["id"])

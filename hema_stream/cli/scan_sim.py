@@ -24,9 +24,7 @@ REACH = 4
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--url", default="http://127.0.0.1:8765", show_default=True, help="Address of the service.")
 @click.option("--token", required=True, envvar="HEMA_TOKEN", help="Token with scope submit; or HEMA_TOKEN.")
-@click.option(
-    "--rate", default=5.0, show_default=True, type=click.FloatRange(0), help="Fields a second; 0: as credits."
-)
+@click.option("--rate", default=5.0, show_default=True, type=click.FloatRange(0), help="Fields a second; 0: no limit.")
 @click.option("--faults", default="", help="lost=0.05,repeated=0.05,reordered=0.2,cut=10")
 @click.option("--field", "side", default=(640, 480), show_default=True, type=(int, int), help="Width and height, px.")
 @click.option("--overlap", default=0.15, show_default=True, type=click.FloatRange(0, 0.5), help="Share of a side.")

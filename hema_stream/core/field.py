@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,7 @@ class Scan:
         grid: None where fields may lie anywhere in the area.
         fitted: K, fields that stain and scale are fitted on.
         window: fields that wait for the calibration at most; also the first grant of credits.
+        folder: where its fields are kept; None where they are not.
     """
 
     width: int
@@ -65,6 +67,19 @@ class Scan:
     grid: Grid | None = None
     fitted: int = 4
     window: int = 12
+    folder: Path | None = None
+
+    @property
+    def corner(self) -> tuple[float, float]:
+        """Upper left corner of what is scanned, um."""
+        return self.origin if self.area is None else (self.area[0], self.area[1])
+
+    def place(self, index: int, x: float, y: float) -> tuple[float, float]:
+        """Nominal place of a field, um: the grid's, or where the stage says."""
+        if self.grid is None:
+            return x, y
+        column, row = self.grid.cell(index)
+        return self.origin[0] + column * self.grid.step_x, self.origin[1] + row * self.grid.step_y
 
     def extent(self, mpp: float) -> Box:
         """(x0, y0, x1, y1) um that is scanned, once the scale is known."""

@@ -99,10 +99,10 @@ class FieldPlan:
         return (max(x0, 0.0), max(y0, 0.0), min(x1, float(self.width)), min(y1, float(self.height)))
 
     def tiles_overlapping(self, box: Box) -> list[int]:
-        """Tiles of the grid that may meet a level-0 box, fields lying up to ``reach`` off their places."""
+        """Tiles of the grid whose nominal box meets a level-0 box."""
         if self.grid is None:
             return []
-        x0, y0, x1, y1 = box[0] - self.reach, box[1] - self.reach, box[2] + self.reach, box[3] + self.reach
+        x0, y0, x1, y1 = box
         near = [
             tile
             for row in _meeting(y0, y1, self.grid.step_y, self.field[1], self.grid.rows)

@@ -181,9 +181,7 @@ class AcquisitionReport(_Part):
         description="Whether these are the lowest that there were; false where the window was full before."
     )
     pairs_measured: int = Field(description="Neighbouring fields whose offset was measured and used.")
-    pairs_refused: int = Field(
-        description="Neighbouring fields whose offset was over the limit; cells may count twice."
-    )
+    pairs_refused: int = Field(description="Neighbouring fields whose offset was over the limit; cells may be twice.")
     pairs_unclear: int = Field(description="Neighbouring fields that show too little alike to be measured.")
     widest_offset_um: float = Field(description="The largest offset that was used.")
 

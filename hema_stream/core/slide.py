@@ -58,7 +58,8 @@ class Slide:
         mpp: microns a level-0 pixel, or None where the file does not tell.
         scale_source: where ``mpp`` comes from; None while unknown.
         levels: largest first; one for a plain image.
-        reader: ``plain`` (decoded whole), ``tiled`` (TIFF tiles by index) or ``openslide``.
+        reader: ``plain`` (decoded whole), ``tiled`` (TIFF tiles by index), ``openslide`` or
+            ``fields`` (a folder of a scan's fields).
         warnings: codes that do not stop the analysis (``small``, ``no_scale``, ``alpha_dropped``).
     """
 

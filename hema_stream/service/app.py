@@ -82,7 +82,7 @@ HEADERS = {
 async def make_app(settings: ServiceSettings) -> web.Application:
     """Put a service together: folders, database and tokens are ready, the pipeline starts with the application."""
     settings.data.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    for folder in (settings.results, settings.uploads):
+    for folder in (settings.results, settings.uploads, settings.scans):
         folder.mkdir(exist_ok=True)
     database = await asyncio.to_thread(open_database, settings.database_url)
     limits, metrics = settings.limits, Metrics()
@@ -95,13 +95,14 @@ async def make_app(settings: ServiceSettings) -> web.Application:
     app[DISK], app[FOLDERS], app[STARTED] = Disk(settings.data, limits.disk), [], datetime.now(UTC)
     app[RETENTION] = Retention(settings.uploads, app[STORE], app[UPLOADS], limits.retention)
     app[DISK].on_change = app[DISPATCHER].hold
-    app[SCANS] = Scans(limits.ingest, load_panel(), app[DISPATCHER], app[HUB])
+    app[SCANS] = Scans(limits.ingest, limits.uploads.spare_bytes, load_panel(), app[DISPATCHER], app[HUB])
     metrics.watch(app[DISPATCHER].pipeline.statistics, lambda: app[DISPATCHER].ended, app[HUB].clients)
     register(app, [*ENDPOINTS, _described()])
     app.router.add_get(live.PATH, live.follow)
     page.register(app)
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_working)
+    app.on_shutdown.append(_hang_up)
     return app
 
 
@@ -128,6 +129,10 @@ async def _working(app: web.Application) -> AsyncIterator[None]:
     await asyncio.gather(*upkeep, return_exceptions=True)
     await app[DISPATCHER].stop()
     await app[VIEWER].close()
+
+
+async def _hang_up(app: web.Application) -> None:
+    app[SCANS].hang_up()
 
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:

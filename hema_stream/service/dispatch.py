@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from hema_stream.service.warm import WarmPipeline
 RETRY_AFTER = 5.0
 """Seconds before a pipeline that failed is begun anew."""
 
-INTERRUPTED = HemaError("the pipeline failed while its fields came", remedy="scan the slide again", code="interrupted")
+INTERRUPTED = HemaError("its fields are gone from the disk", remedy="scan the slide again", code="interrupted")
 _log = structlog.get_logger(__name__)
 
 
@@ -43,6 +43,7 @@ class Dispatcher:
         self._settings, self._store, self._hub = settings, store, hub
         hub.on_opened = self._slide_opened
         self.on_ended: Callable[[str, End], None] = lambda slide, end: None
+        self.resume: Callable[[list[Job]], Awaitable[None]] = _no_scans
         self.pipeline = WarmPipeline(settings, hub, self._slide_ended, self._pipeline_failed)
         self.ended: dict[str, int] = {}
         self._open: set[str] = set()
@@ -72,6 +73,7 @@ class Dispatcher:
         """
         await asyncio.to_thread(recover, self._store, self._settings.results, self._settings.limits.jobs.attempts)
         await self.pipeline.start()
+        await self._resume_scans()
         self._dispatching = asyncio.create_task(self._dispatch())
         self._dispatching.add_done_callback(self._reap)
         self.wake()
@@ -106,6 +108,15 @@ class Dispatcher:
         self._scans.add(job.id)
         self._hub.begin(job.id, job.name)
         self.pipeline.open_scan(job.id, scan, job.priority)
+
+    def knows_scan(self, job_id: str) -> bool:
+        """Whether a scan was opened in the pipeline and has not ended."""
+        return job_id in self._scans
+
+    def lose_scan(self, job: Job) -> None:
+        """End a scan of which nothing is left to go on with."""
+        self._hub.begin(job.id, job.name)
+        self._slide_ended(job.id, Status.FAILED, INTERRUPTED)
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job, waiting or under way.
@@ -203,18 +214,23 @@ class Dispatcher:
         self._spawn(self._begin_anew())
 
     async def _begin_anew(self) -> None:
-        """Queue again what was open, and start a pipeline again until one runs; fields that were sent are lost."""
-        for slide in list(self._scans):
-            await self._write_end(slide, Status.FAILED, INTERRUPTED)
+        """Queue again what was open, and start a pipeline again until one runs."""
         await asyncio.to_thread(recover, self._store, self._settings.results, self._settings.limits.jobs.attempts)
         self._open.clear()
+        self._scans.clear()
         while not self.pipeline.running:
             await asyncio.sleep(RETRY_AFTER)
             try:
                 await self.pipeline.start()
             except Exception:
                 _log.exception("pipeline cannot be started")
+        await self._resume_scans()
         self.wake()
+
+    async def _resume_scans(self) -> None:
+        """Go on with the scans that are still marked as running."""
+        running = await asyncio.to_thread(self._store.running)
+        await self.resume([job for job in running if job.origin == Origin.INGEST])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -225,3 +241,7 @@ class Dispatcher:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             _log.error("dispatch failed", exc_info=error)
+
+
+async def _no_scans(jobs: list[Job]) -> None:
+    """Nobody goes on with scans."""

@@ -19,16 +19,17 @@ def recover(store: JobStore, results: Path, attempts: int | None) -> None:
     """Look at every job that is marked as running.
 
     One whose report is there had ended: reports appear whole and last. Another one is queued again, unless it has been
-    begun ``attempts`` times and never ended, as an image that brings the service down would; None gives up none.
+    begun ``attempts`` times and never ended, as an image that brings the service down would; None gives up none. A scan
+    stays marked as running: its fields are gone through again, and its scanner may go on.
     """
     for job in store.running():
         report = results / job.id / "report.json"
         if report.is_file():
             store.end(job.id, _ending_of(report))
-        elif job.origin == Origin.INGEST:
-            store.end(job.id, Ending(Status.FAILED, "interrupted", "the service stopped while its fields came"))
         elif attempts is not None and job.attempts >= attempts:
             store.end(job.id, Ending(Status.FAILED, "gave_up", f"begun {job.attempts} times and never ended"))
+        elif job.origin == Origin.INGEST:
+            store.begin_again(job.id)
         else:
             store.requeue(job.id)
         _log.info("recovered", job=job.id, reported=report.is_file(), attempts=job.attempts)

@@ -136,6 +136,11 @@ class ServiceSettings:
         return self.data / "results"
 
     @property
+    def scans(self) -> Path:
+        """Folder of what scanners have sent, one within it a slide."""
+        return self.data / "scans"
+
+    @property
     def uploads(self) -> Path:
         """Folder of uploaded images."""
         return self.data / "uploads"

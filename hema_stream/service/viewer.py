@@ -85,18 +85,21 @@ class Viewer:
         """The pyramid that a slide is shown as."""
         return DeepZoom(slide.width, slide.height, self._limits.tile, self._limits.overlap)
 
-    async def read(self, slide: Slide, region: Region) -> bytes:
+    async def read(self, slide: Slide, region: Region, keep: bool = True) -> bytes:
         """Read a region as JPEG.
+
+        Args:
+            keep: whether the picture may be shown again; not while a slide still grows.
 
         Raises:
             UnviewableError: the slide cannot be read.
         """
-        cached = self._cache.get((slide.id, region))
+        cached = self._cache.get((slide.id, region)) if keep else None
         if cached is not None:
             return cached
         async with self._turn:
             picture = await self._read(slide, region)
-        if len(picture) <= self._limits.cache:
+        if keep and len(picture) <= self._limits.cache:
             self._cache[slide.id, region] = picture
         return picture
 

@@ -51,14 +51,6 @@ def test_the_tiles_that_meet_a_box_are_found(made: FieldPlan, data: st.DataObjec
     assert sorted(made.tiles_overlapping(box)) == np.flatnonzero(meets).tolist()
 
 
-def test_fields_that_may_lie_off_their_places_meet_more() -> None:
-    still = plan(2, 1, (400, 400), (400.0, 400.0))
-    loose = FieldPlan(still.width, still.height, still.scale, still.field, still.grid, reach=20.0)
-    box = (370.0, 10.0, 390.0, 30.0)
-    assert still.tiles_overlapping(box) == [0]
-    assert loose.tiles_overlapping(box) == [0, 1]
-
-
 def test_a_snake_runs_back_in_every_second_row() -> None:
     grid = Grid(3, 2, 1.0, 1.0, snake=True)
     assert [grid.cell(index) for index in range(6)] == [(0, 0), (1, 0), (2, 0), (2, 1), (1, 1), (0, 1)]

@@ -353,6 +353,15 @@ class TestOrder:  # line 6
 
 
 class TestLedger:  # line 7
+    def test_a_plan_that_grows_is_held_to_all_of_it(self):
+        ledger = Ledger(())
+        ledger.plan((0, 1))
+        ledger.end(0, "analysed")
+        ledger.plan((2,))
+        assert (ledger.planned, sorted(ledger.open())) == (3, [1, 2])
+        with pytest.raises(LedgerError, match="2 of 3 units never ended"):
+            ledger.check()
+
     def test_each_unit_ends_once_or_the_slide_fails_loudly(self):
         ledger = Ledger(range(3))
         ledger.end(0, "analysed")

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from hema_stream.flow import Buffer, CapsEvent, Eos, Gap, Pipeline, Stage, StageError, StreamStart
+from hema_stream.flow.builtin import Funnel
 from hema_stream.flow.events import GapEvent
 from hema_stream.flow.stage import Pad, Sink
 from stages import Caps, Gather, Numbers, PassLoop, Unit, loop
@@ -175,3 +176,29 @@ async def test_caps_that_a_stage_did_not_promise_fail_the_slide(chain, run):
 
     outcomes = await run(chain(Numbers(slides={"a": 1}), Breaks("breaks"), Gather()), 10)
     assert "'channels' differs" in str(outcomes["a"].error)
+
+
+async def test_a_funnel_lets_slides_in_from_several_branches_with_gaps_and_caps_in_their_places(run):
+    class Loses(Numbers):
+        async def stream(self):
+            async for event in super().stream():
+                lost = isinstance(event, Buffer) and event.item.number == 1
+                yield GapEvent(event.slide, Gap((1,), "lost")) if lost else event
+
+    pipeline, end = Pipeline(), Gather()
+    for stage in (Loses("first", slides={"a": 3}), Numbers("second", slides={"b": 4, "c": 0}), Funnel("join"), end):
+        pipeline.add(stage)
+    pipeline.link("first.src", "join")
+    pipeline.link("second.src", "join")
+    pipeline.link("join.src", end.name)
+    outcomes = await run(pipeline, 10)
+    assert {name: outcome.status for name, outcome in outcomes.items()} == dict.fromkeys("abc", "done")
+    assert sorted(str(getattr(item, "number", "lost")) for _, item in end.order) == [
+        "0",
+        "0",
+        "1",
+        "2",
+        "2",
+        "3",
+        "lost",
+    ]

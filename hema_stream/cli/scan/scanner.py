@@ -19,7 +19,7 @@ from hema_stream.cli.scan.picture import Cut
 from hema_stream.core.errors import HemaError
 
 PROTOCOL = "hema.ingest.v1"
-TRIES, PAUSE = 20, 0.25
+TRIES, PAUSE, UNAVAILABLE = 20, 0.25, 503
 STRIDE = 4
 """Fields by which a watermark has risen before it is told."""
 
@@ -99,6 +99,9 @@ class Scanner:
                     failures = 0
                     await self._speak(line)
             except aiohttp.WSServerHandshakeError as error:
+                if error.status == UNAVAILABLE:  # what it has of the scan is being gone through again
+                    await asyncio.sleep(PAUSE)
+                    continue
                 raise ScanError(f"the service answered {error.status}", place=url, remedy="see its log") from error
             except (aiohttp.ClientError, ConnectionError) as error:
                 failures += 1
@@ -168,7 +171,7 @@ class Scanner:
                     told.first_cells = monotonic() - self._begun
             case "end":
                 told.end = message
-            case "error":
+            case "error" if message["code"] != "restarted":
                 raise ScanError(f"{message['code']}: {message['message']}", place=told.slide)
 
     def _answered(self, indices: list[int]) -> None:

@@ -12,6 +12,7 @@ from hema_stream.core.slide import Slide
 from hema_stream.service.api.routing import Call, Endpoint
 from hema_stream.service.api.slides import find
 from hema_stream.service.facts import slide_of
+from hema_stream.service.jobs import Job, Origin, Status
 from hema_stream.service.parts import VIEWER
 from hema_stream.service.problems import ProblemError
 from hema_stream.service.viewer import UnviewableError
@@ -21,32 +22,38 @@ CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
 
 async def descriptor(call: Call) -> web.Response:
     """The .dzi document of a slide."""
-    pyramid = call.request.app[VIEWER].pyramid(await _slide(call))
+    pyramid = call.request.app[VIEWER].pyramid(_slide(await _job(call)))
     return web.Response(text=pyramid.descriptor(), content_type="application/xml", headers=CACHED)
 
 
 async def tile(call: Call) -> web.Response:
     """One tile as JPEG."""
-    slide, viewer = await _slide(call), call.request.app[VIEWER]
+    job, viewer = await _job(call), call.request.app[VIEWER]
+    slide, growing = _slide(job), job.origin == Origin.INGEST and not Status(job.status).over
     level, column, row = (int(call.request.match_info[name]) for name in ("level", "column", "row"))
     region = viewer.pyramid(slide).region(level, column, row)
     if region is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "tile", "the picture has no such tile")
     try:
-        picture = await viewer.read(slide, region)
+        picture = await viewer.read(slide, region, keep=not growing)
     except UnviewableError as error:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "unviewable", str(error)) from error
-    return web.Response(body=picture, content_type="image/jpeg", headers=CACHED)
+    headers = {"Cache-Control": "no-store"} if growing else CACHED
+    return web.Response(body=picture, content_type="image/jpeg", headers=headers)
 
 
-async def _slide(call: Call) -> Slide:
+async def _job(call: Call) -> Job:
     job = await find(call)
     if job.facts is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "image", "the image has not been opened yet, or was rejected")
-    path = Path(job.path)
-    if not await asyncio.to_thread(path.is_file):
+    if not await asyncio.to_thread(Path(job.path).exists):
         raise ProblemError(HTTPStatus.GONE, "image", "the image is no longer kept here")
-    return slide_of(job.id, path, job.facts)
+    return job
+
+
+def _slide(job: Job) -> Slide:
+    assert job.facts is not None
+    return slide_of(job.id, Path(job.path), job.facts)
 
 
 ENDPOINTS = (

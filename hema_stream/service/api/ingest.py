@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from http import HTTPStatus
-from pathlib import Path
 
 from aiohttp import WSMsgType, web
 
+from hema_stream.core.field import Scan
 from hema_stream.service.api.live import CLOSING, check_origin
 from hema_stream.service.api.models import IngestInfo
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, answer
 from hema_stream.service.api.slides import find
 from hema_stream.service.artefacts import report_url
 from hema_stream.service.auth import Scope
-from hema_stream.service.ingest import Opening, Push, Session
+from hema_stream.service.ingest import Ended, Opening, Push, Session, Wanted
 from hema_stream.service.ingest.declaration import DeclarationError
 from hema_stream.service.ingest.messages import PROTOCOL
 from hema_stream.service.ingest.session import TOO_LARGE, Close
 from hema_stream.service.jobs import Job, Origin, Status
-from hema_stream.service.parts import SCANS, SETTINGS, STORE
+from hema_stream.service.parts import DISPATCHER, SCANS, SETTINGS, STORE
 from hema_stream.service.problems import ProblemError
-from hema_stream.service.scans import TooManyScansError, ended_of
+from hema_stream.service.scans import TooManyScansError
 from hema_stream.service.submission import new_job
 
 
@@ -32,7 +32,7 @@ async def open_scan(call: Call) -> web.Response:
     app = call.request.app
     limits = app[SETTINGS].limits.ingest
     try:
-        scan = opening.scan(limits)
+        opening.scan(limits)
         app[SCANS].check_room()
     except DeclarationError as error:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error)) from error
@@ -41,13 +41,21 @@ async def open_scan(call: Call) -> web.Response:
         raise ProblemError(
             HTTPStatus.SERVICE_UNAVAILABLE, error.code, f"{error.message}; {error.remedy}", wait
         ) from error
-    job = new_job(opening.name, Path(), Origin.INGEST, mpp=opening.mpp, priority=opening.priority)
-    app[SCANS].open(job, opening, call.principal.id if call.principal else "")
+    folder = app[SETTINGS].scans
+    job = new_job(opening.name, folder, Origin.INGEST, mpp=opening.mpp, priority=opening.priority)
+    job.path = str(folder / job.id)
+    owner = call.principal.id if call.principal else ""
+    push, spool = app[SCANS].announce(job, opening, owner)
     try:
+        await asyncio.to_thread(spool.begin, opening, owner, push.scan)
         await asyncio.to_thread(app[STORE].add, job)
-    except BaseException:
-        app[SCANS].abort(job.id)
-        raise
+        app[SCANS].begin(job)
+    except OSError as error:
+        raise ProblemError(HTTPStatus.INSUFFICIENT_STORAGE, "disk", "the disk has no room for it") from error
+    finally:
+        if not app[DISPATCHER].knows_scan(job.id):
+            app[SCANS].forget(job.id)
+    scan = push.scan
     url = f"{PREFIX}/ingest/{job.id}"
     info = IngestInfo(slide=job.id, url=url, protocol=PROTOCOL, window=scan.window, fitted=scan.fitted)
     return answer(info, HTTPStatus.CREATED, {"Location": url})
@@ -133,6 +141,9 @@ async def _admitted(call: Call) -> Push:
     push = scans.get(job.id)
     if push is None:
         push = _ended(call, job)
+    elif push.replaying:
+        wait = {"Retry-After": "1"}
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "replaying", "the scan is being gone on with", wait)
     elif principal is None or (principal.id != push.owner and not principal.may(Scope.ADMIN)):
         raise ProblemError(HTTPStatus.FORBIDDEN, "owner", "this scan was opened with another token")
     return push
@@ -142,13 +153,10 @@ def _ended(call: Call, job: Job) -> Push:
     """A push that only tells how its slide ended."""
     if job.origin != Origin.INGEST or not Status(job.status).over:
         raise ProblemError(HTTPStatus.CONFLICT, "ingest", "this slide is not one that fields are taken for")
-    from hema_stream.core.field import Scan
-    from hema_stream.service.ingest import Wanted
-
     limits = call.request.app[SETTINGS].limits.ingest
     push = Push(job.id, job.name, "", Scan(1, 1, area=(0, 0, 1, 1)), Wanted(0, 0), limits, call.request.app[SCANS])
     url = report_url(job.id) if job.sha256 else None
-    push.end(ended_of(job.status, url, job.sha256, job.counts, job.progress))
+    push.end(Ended(job.status, url, job.sha256, job.counts, job.progress))
     return push
 
 

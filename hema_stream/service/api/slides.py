@@ -104,6 +104,8 @@ def _remove(job: Job, results: Path) -> None:
         shutil.rmtree(results)
     if job.origin == Origin.UPLOAD:
         Path(job.path).unlink(missing_ok=True)
+    elif job.origin == Origin.INGEST:
+        shutil.rmtree(job.path, ignore_errors=True)
 
 
 ENDPOINTS = (

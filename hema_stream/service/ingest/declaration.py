@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -71,7 +72,7 @@ class Opening(_Part):
             raise ValueError("area: x0 < x1 and y0 < y1")
         return self
 
-    def scan(self, limits: IngestLimits) -> Scan:
+    def scan(self, limits: IngestLimits, folder: Path | None = None) -> Scan:
         """The scan, with the window that its fields are given.
 
         Raises:
@@ -88,7 +89,7 @@ class Opening(_Part):
             origin = (given.x, given.y)
         area = (self.area[0], self.area[1], self.area[2], self.area[3]) if self.area else None
         window = limits.window(self.width * self.height * 3)
-        scan = Scan(self.width, self.height, self.mpp, area, origin, grid, limits.fitted, window)
+        scan = Scan(self.width, self.height, self.mpp, area, origin, grid, limits.fitted, window, folder)
         x0, y0, x1, y1 = scan.extent(self.mpp or 0.0)
         if max(x1 - x0, y1 - y0) > limits.farthest:
             raise DeclarationError("area", f"a scan is at most {limits.farthest:g} um long and wide here")

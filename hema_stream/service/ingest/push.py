@@ -16,7 +16,7 @@ NEAR = 1e-6
 
 
 class Sink(Protocol):
-    """Where accepted fields go. Must not wait: whoever pushes holds a credit for each field."""
+    """Where accepted fields go; tells the push which of them are kept. Must not wait: each field has a credit."""
 
     def push(self, slide: str, field: Field) -> None:
         """Take a field."""
@@ -78,7 +78,7 @@ class Push:
         received: numbers of the fields that were accepted; under_way: of these, those that still need their room.
         watermark: nothing at or under it comes any more; taken: number of fields, once closed.
         ended: once the slide has.
-        heard: when its scanner last said something.
+        heard: when its scanner last said something; replaying: whether what was kept is still being gone through again.
         changed: called when something happened that a connection may have to tell.
     """
 
@@ -97,6 +97,7 @@ class Push:
     taken: int | None = None
     ended: Ended | None = None
     heard: float = 0.0
+    replaying: bool = False
     changed: Callable[[int | None, str], None] = lambda index, verdict: None
 
     @property
@@ -151,7 +152,7 @@ class Push:
 
     def expire(self, now: float) -> None:
         """Close the scan with what came where its scanner has room to send and has not been heard of for too long."""
-        if self.over or not self.room:
+        if self.over or self.replaying or not self.room:
             self.heard = now
         if now - self.heard < self.limits.patience:
             return
@@ -164,7 +165,18 @@ class Push:
             self.taken = len(self.received) if self.taken is None else self.taken
             self.sink.abort(self.slide)
 
-    # What the pipeline tells.
+    # What the disk and the pipeline tell.
+
+    def kept(self, index: int) -> None:
+        """A field will not be lost any more."""
+        self.changed(index, "kept")
+
+    def not_kept(self, index: int) -> None:
+        """A field could not be kept, and counts as not received."""
+        self.received.discard(index)
+        if index in self.under_way:
+            self.under_way.discard(index)
+            self.changed(index, "not_kept")
 
     def left(self, index: int, verdict: str) -> None:
         """A field needs its room no longer; its credit returns."""
@@ -199,8 +211,7 @@ class Push:
     def _misplaced(self, said: FieldSaid) -> Refusal | None:
         scan = self.scan
         if scan.grid is not None:
-            column, row = scan.grid.cell(said.index)
-            x, y = scan.origin[0] + column * scan.grid.step_x, scan.origin[1] + row * scan.grid.step_y
+            x, y = scan.place(said.index, said.x, said.y)
             if max(abs(said.x - x), abs(said.y - y)) > self.limits.position:
                 away = f"more than {self.limits.position:g} um off its place in the grid, ({x:g}, {y:g})"
                 return Refusal("position", away)

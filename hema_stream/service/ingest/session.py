@@ -10,7 +10,12 @@ from hema_stream.service.ingest import messages
 from hema_stream.service.ingest.messages import AbortSaid, CloseSaid, FieldSaid, Message, NotUnderstoodError
 from hema_stream.service.ingest.push import Push, Refusal
 
-NORMAL, POLICY, TOO_LARGE, REPLACED = 1000, 1008, 1009, 4409
+NORMAL, POLICY, TOO_LARGE, RESTARTED, REPLACED = 1000, 1008, 1009, 1012, 4409
+GIVEN_UP = {
+    "replaced": ("another connection goes on with this scan", REPLACED),
+    "restarted": ("the service or its pipeline is begun anew; connect again", RESTARTED),
+}
+"""Why a connection ends that did nothing wrong, and with which code."""
 
 
 @dataclass(frozen=True)
@@ -107,20 +112,22 @@ class Session:
                 {"type": "refused", "index": said.index, "code": verdict.code, "message": verdict.message}
             )
             self._owed += 1
-        elif verdict:
-            self._accepted.append(said.index)
-        else:
+        elif not verdict:
             self._repeated.append(said.index)
             self._owed += 1
 
     def _changed(self, index: int | None, verdict: str) -> None:
         """The push tells that a field has left, that the slide has ended, or that another connection took over."""
-        if verdict == "replaced":
-            self.refuse("replaced", "another connection goes on with this scan", REPLACED)
+        if verdict in GIVEN_UP:
+            self.refuse(verdict, *GIVEN_UP[verdict])
             return
-        if index is not None:
+        if verdict == "kept" and index is not None:
+            self._accepted.append(index)
+        elif index is not None:
             self._owed += 1
-            if verdict == "unreadable":
+            if verdict == "not_kept":
+                self._notes.append({"type": "refused", "index": index, "code": "disk", "message": "cannot be kept"})
+            elif verdict == "unreadable":
                 self._notes.append({"type": "lost", "index": index, "reason": verdict})
         self._wake()
 

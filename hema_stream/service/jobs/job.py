@@ -63,7 +63,7 @@ class Job(Base):
         number: order of submission; id: what it is called everywhere, the name of its result folder.
         name: what the person called it; shown, never used as a path.
         path: the image; origin: whether it lies in an allowed folder, was uploaded, came from a watched one, or comes
-            field by field (no path).
+            field by field into a folder.
         mpp: microns a pixel told by the submitter, or None.
         priority: higher ones go first.
         length: bytes of an upload, None for a path.

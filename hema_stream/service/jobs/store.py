@@ -116,6 +116,12 @@ class JobStore:
         with self._sessions.begin() as session:
             session.execute(back.values(status=Status.QUEUED))
 
+    def begin_again(self, job_id: str) -> None:
+        """Count a further attempt at a job that stays marked as running."""
+        again = update(Job).where(Job.id == job_id, Job.status == Status.RUNNING)
+        with self._sessions.begin() as session:
+            session.execute(again.values(attempts=Job.attempts + 1))
+
     def withdraw(self, job_id: str) -> bool:
         """Cancel a job that was not begun; False where it was.
 

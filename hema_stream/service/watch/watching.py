@@ -58,9 +58,9 @@ async def watch(
                 return
             if not may_claim():
                 break
-            claimed = await _claimed(claims, found, age)
-            if claimed is not None:
-                yield claimed
+            taken = await _claimed(claims, found, age)
+            if taken is not None:
+                yield taken
 
 
 def _whole(claims: Claims, stability: Stability) -> list[tuple[Found, float]]:

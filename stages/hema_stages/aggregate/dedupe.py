@@ -15,12 +15,9 @@ from hema_stream.core.cells import CellTable
 from hema_stream.core.delta import CellDelta
 from hema_stream.core.field import Acquisition, TilesPassed
 from hema_stream.core.routed import Routed
-from hema_stream.core.tile import Box
 from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu, prop
 
 NO_KEYS = np.zeros((0, 2), np.int32)
-CLEAR = 0.01
-"""Level-0 pixels between a sealed region and a field that touches it, so that rounding makes them meet nowhere."""
 
 
 @dataclass
@@ -28,7 +25,6 @@ class _Counting:
     nms: IncrementalNMS
     held: HeldCrops
     growing: bool
-    reach: float
     tables: dict[int, CellTable] = field(default_factory=dict)
     open_rows: dict[int, int] = field(default_factory=dict)
 
@@ -61,14 +57,15 @@ class Dedupe(Stage):
     def negotiate(self, caps: Caps) -> tuple[Caps, _Counting]:
         """Start the slide's suppression over its plan of tiles."""
         plan = caps.plan
-        nms = IncrementalNMS(self.iou, plan=plan if plan.complete else None)
-        return caps, _Counting(nms, HeldCrops(self.held_bytes), not plan.complete, getattr(plan, "reach", 0.0))
+        reach = getattr(plan, "reach", 0.0)
+        nms = IncrementalNMS(self.iou, plan=plan if plan.complete else None, reach=reach)
+        return caps, _Counting(nms, HeldCrops(self.held_bytes), not plan.complete)
 
     def process(self, item: Routed, state: _Counting, pad: str = "sink") -> Iterator[tuple[str, Any]]:
         """Insert one tile's views; emit what became counted, retracted or final."""
         cells = item.cells
         if state.growing and item.box is not None:
-            state.nms.extend_plan({item.tile: _widened(item.box, state.reach)})
+            state.nms.extend_plan({item.tile: item.box})
         delta = state.nms.insert(
             item.tile, cells.boxes, cells.score, cells.kind, cells.priority, offsets=item.offsets or None
         )
@@ -88,7 +85,7 @@ class Dedupe(Stage):
         if isinstance(gap, TilesPassed):
             acquisition = gap.acquisition
             if gap.sealed is not None and state.growing:
-                state.nms.seal(_widened(gap.sealed, -state.reach - CLEAR))
+                state.nms.seal(gap.sealed)
         yield from self._advance(state, NO_KEYS, NO_KEYS, ended, dict.fromkeys(tiles, gap.reason), {}, acquisition)
 
     def finish(self, state: _Counting) -> Iterator[tuple[str, Any]]:
@@ -125,10 +122,6 @@ class Dedupe(Stage):
                 rows, retracted.astype(np.int32), kept, dropped, ended, reasons, dict(removed), planned, acquisition
             ),
         )
-
-
-def _widened(box: Box, by: float) -> Box:
-    return (box[0] - by, box[1] - by, box[2] + by, box[3] + by)
 
 
 def _rows(tables: dict[int, CellTable], keys: NDArray[np.integer]) -> CellTable:

@@ -46,16 +46,17 @@ class IncrementalNMS:
     """``batch_nms`` of all that was inserted, after every insert.
 
     A detection is final when every tile of the plan that overlaps its box is closed and every better one that could
-    suppress it is final; final ones are handed out by ``drain_final`` and ``drain_dropped`` and freed.
+    suppress it is final; final ones are handed out by ``drain_final`` and ``drain_dropped`` and freed. With a ``reach``
+    its box counts as so much wider there: tiles may really lie so far off their places.
 
     >>> nms = IncrementalNMS(plan=plan)
     >>> delta = nms.insert(0, boxes, scores, classes, priority)
     """
 
-    def __init__(self, iou: float = 0.5, metric: str = "box", plan: Plan | None = None) -> None:
+    def __init__(self, iou: float = 0.5, metric: str = "box", plan: Plan | None = None, reach: float = 0.0) -> None:
         if metric not in METRICS:
             raise ValueError(f"metric {metric!r} is not one of {', '.join(METRICS)}")
-        self._iou, self._metric, self._plan = iou, metric, plan
+        self._iou, self._metric, self._plan, self._off = iou, metric, plan, reach
         self._rows = Columns()
         self._index = PairIndex()
         self._better: dict[int, set[int]] = {}
@@ -138,10 +139,10 @@ class IncrementalNMS:
     def seal(self, region: Box) -> None:
         """Say that no tile will be added that meets a region."""
         self._sealed.seal(region)
-        ready = [slot for slot in self._unsealed if self._sealed.covers(self._rows.box(slot))]
+        ready = [slot for slot in self._unsealed if self._sealed.covers(self._wide(slot))]
         for slot in ready:
             self._unsealed.discard(slot)
-            tiles = self._open_tiles(self._rows.box(slot))
+            tiles = self._open_tiles(self._wide(slot))
             self._rows.open_tiles[slot] = len(tiles)
             for tile in tiles:
                 self._waiting.setdefault(tile, set()).add(slot)
@@ -244,7 +245,7 @@ class IncrementalNMS:
 
     def _await_tiles(self, tile: int, slots: NDArray[np.int64]) -> None:
         for slot in slots.tolist():
-            box = self._rows.box(slot)
+            box = self._wide(slot)
             if self._plan is None and not self._sealed.extended:
                 self._rows.open_tiles[slot] = 1
             elif not self._complete and not self._sealed.covers(box):
@@ -255,6 +256,11 @@ class IncrementalNMS:
                 self._rows.open_tiles[slot] = len(tiles)
                 for other in tiles:
                     self._waiting.setdefault(other, set()).add(slot)
+
+    def _wide(self, slot: int) -> Box:
+        """Where a detection may really lie."""
+        x0, y0, x1, y1 = self._rows.box(slot)
+        return x0 - self._off, y0 - self._off, x1 + self._off, y1 + self._off
 
     @property
     def _complete(self) -> bool:

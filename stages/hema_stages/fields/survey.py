@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +147,12 @@ class Survey(Measuring, Transform[Shot, Any]):
         plan, scale = layout.plan, calibration.scale
         slide = Slide(
             id=state.slide,
-            path=Path(),
+            path=state.scan.folder or Path(),
             width=plan.width,
             height=plan.height,
             mpp=scale.mpp,
             scale_source=scale.source,
-            levels=(Level(plan.width, plan.height, 1.0),),
+            levels=tuple(Level(ceil(plan.width / n), ceil(plan.height / n), float(n)) for n in (1, 2, 4, 8)),
             reader="fields",
         )
         return Caps("image/tile", slide=slide, calibration=calibration, plan=plan)
@@ -199,7 +200,7 @@ class Survey(Measuring, Transform[Shot, Any]):
         lost = [index for index in range(state.passed + 1, gap.through + 1) if index not in state.seen]
         state.passed = max(state.passed, gap.through)
         state.missing.extend(lost)
-        sealed = layout.level0(gap.sealed) if gap.sealed is not None else None
+        sealed = layout.sealed(gap.sealed) if gap.sealed is not None else None
         yield TilesPassed(_units(lost, layout), "not received", sealed=sealed)
 
     def _never_came(self, state: _Surveyed) -> tuple[list[int], list[int]]:

@@ -64,14 +64,16 @@ class Layout:
         place = self.place(shot)
         return [self.plan.spec_at(shot.index, number, place) for number in range(self.plan.per_field)]
 
-    def level0(self, box: Box) -> Box:
-        """A box in stage coordinates, um, in level-0 pixels."""
+    def sealed(self, box: Box) -> Box:
+        """A sealed part, um, in level-0 pixels; beyond the edges of the area nothing can come either."""
         x, y = self.corner
+        x0, y0, x1, y1 = ((v - c) / self.mpp for v, c in zip(box, (x, y, x, y), strict=True))
+        width, height, beyond = self.plan.width, self.plan.height, 2 * self.plan.reach + 1
         return (
-            (box[0] - x) / self.mpp,
-            (box[1] - y) / self.mpp,
-            (box[2] - x) / self.mpp,
-            (box[3] - y) / self.mpp,
+            x0 if x0 > 1 else -beyond,
+            y0 if y0 > 1 else -beyond,
+            x1 if x1 < width - 1 else width + beyond,
+            y1 if y1 < height - 1 else height + beyond,
         )
 
 

@@ -149,6 +149,10 @@ def open_reader(slide: Slide, engine: str | JpegDecoder = "auto") -> Reader:
         from hema_stages.readers.tiled import TiledTiff
 
         return Reader(slide, TiledTiff(slide.path, decoder))
+    if slide.reader == "fields":
+        from hema_stages.readers.fields import FieldMosaic
+
+        return Reader(slide, FieldMosaic(slide))
     from hema_stages.readers.openslide import OpenSlideLevels
 
     return Reader(slide, OpenSlideLevels(slide.path))

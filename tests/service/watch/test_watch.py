@@ -62,7 +62,8 @@ async def test_what_is_done_may_be_deleted(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"picture")
     slide = await first(watch(tmp_path, rules(keep=False)))
     assert await slide.done() is None
-    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == []
+    assert Claims(tmp_path, rules()).look() == []
+    assert not slide.path.parent.exists()
 
 
 async def test_what_fails_goes_to_quarantine_with_its_reason_and_writes_over_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from hema_stream.core.cells import CellTable, Kind, Priority
 from hema_stream.core.crops import Crops, Labels
 from hema_stream.core.delta import CellDelta
 from hema_stream.core.errors import LedgerError as CountError
+from hema_stream.core.field import Acquisition, TilesPassed
+from hema_stream.core.field_plan import FieldPlan
 from hema_stream.core.routed import Routed
 from hema_stream.core.slide import Scale, ScaleSource, Slide
 from hema_stream.core.tile import TilePlan
@@ -218,3 +220,64 @@ class TestTally:
         for best in range(5):
             name = state.standings._taxonomies["rbc"].names[best]
             assert counts[f"rbc/{name}"] == sum(named.get(key) == best for key in counted)
+
+
+GROWING = FieldPlan(1900, 1000, SCALE, (800, 800), reach=20.0)
+
+
+def growing() -> tuple[Dedupe, object]:
+    stage = Dedupe("dedupe")
+    return stage, stage.negotiate(Caps("any", slide=SLIDE, plan=GROWING, calibration=CAPS.calibration))[1]
+
+
+def routed(tile: int, x: float, boxes: list, offsets: dict | None = None) -> Routed:
+    table = cells(tile, boxes, [0] * len(boxes), [Priority.WHOLE] * len(boxes), 0.9 - tile / 100)
+    return Routed(tile, table, (), {}, (x, 0.0, x + 800.0, 800.0), offsets or {})
+
+
+def test_without_a_grid_cells_are_final_where_the_area_is_sealed() -> None:
+    stage, state = growing()
+    ((_, first),) = stage.process(routed(0, 0.0, [[10, 10, 40, 40], [700, 10, 730, 40]]), state)
+    assert (first.planned, len(first.kept)) == ((0,), 0)
+    ((_, passed),) = stage.gap(TilesPassed((), "watermark", sealed=(-50.0, -50.0, 55.0, 1000.0)), state)
+    assert passed.kept.tolist() == []  # fields may lie off by the reach
+    ((_, passed),) = stage.gap(TilesPassed((2,), "not received", sealed=(55.0, -50.0, 600.0, 1000.0)), state)
+    assert passed.kept.tolist() == [[0, 0]]
+    assert (passed.ended, passed.planned) == ({2: "gap"}, (2,))
+    ((_, last),) = stage.finish(state)
+    assert last.kept.tolist() == [[0, 1]]
+
+
+def test_a_field_beside_a_sealed_part_may_come() -> None:
+    stage, state = growing()
+    list(stage.gap(TilesPassed((), "watermark", sealed=(0.0, 0.0, 700.0, 1000.0)), state))
+    ((_, delta),) = stage.process(routed(1, 700.0, [[710, 10, 740, 40]]), state)
+    assert delta.added.keys.tolist() == [[1, 0]]
+
+
+def test_the_offset_of_two_fields_is_used_only_where_they_are_compared() -> None:
+    for offsets, kept in (({}, [[0, 0], [1, 0]]), ({0: (-24.0, 0.0)}, [[0, 0]])):
+        stage, state = growing()
+        list(stage.process(routed(0, 0.0, [[700, 10, 730, 40]]), state))
+        list(stage.process(routed(1, 640.0, [[724, 10, 754, 40]], offsets), state))
+        ((_, last),) = stage.finish(state)
+        assert last.kept.tolist() == kept
+
+
+def test_a_growing_plan_is_checked_against_the_fields_of_its_scan() -> None:
+    made = Acquisition(3, 2, (2,), (), (), (0, 1), True, 1, 0, 0, 0.5)
+    for planned, whole in (((0, 1, 2), True), ((0, 1), False)):
+        stage = Tally("tally")
+        caps = Caps("any", slide=SLIDE, plan=GROWING, calibration=CAPS.calibration)
+        _, state = stage.negotiate_pad("sink", caps, None)
+        ended = dict.fromkeys(planned, "analysed")
+        none = np.zeros((0, 2), np.int32)
+        delta = CellDelta(CellTable.empty(), none, none, none, ended, planned=planned, acquisition=made)
+        _, told = stage.process(delta, state)
+        assert told.progress["planned"] == len(planned)
+        if whole:
+            ((_, result),) = stage.finish(state)
+            assert result.acquisition == made
+        else:
+            with pytest.raises(CountError, match="2 tiles ended of a scan of 3 fields"):
+                list(stage.finish(state))

@@ -197,6 +197,7 @@ def test_what_ended_before_a_restart_is_shown_from_its_report(
         page.wait_for_function(f"() => document.querySelector('[data-detail]').live.state.cells.count === {cells}")
         page.wait_for_function("() => !document.querySelector('[data-detail]').live.outlines.empty")
         assert_shown_equals(page, stage, report)
+        page.goto("about:blank")
 
 
 def test_an_upload_that_breaks_goes_on_where_it_stopped(page: Any, service: ServiceProcess, root: Path) -> None:
@@ -251,9 +252,9 @@ def test_everything_is_reached_by_keyboard(page: Any, service: ServiceProcess) -
     page.get_by_role("region", name="Gallery").get_by_role("button", name="Monocyte").first.wait_for()
     page.keyboard.press("n")
     page.get_by_label("Marked cell").get_by_text("Monocyte").wait_for()
-    assert page.get_by_role("button", name="Picture").get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("button", name="Picture", exact=True).get_attribute("aria-pressed") == "true"
     page.keyboard.press("o")
-    assert page.get_by_role("button", name="Outlines").get_attribute("aria-pressed") == "false"
+    assert page.get_by_role("button", name="Outlines", exact=True).get_attribute("aria-pressed") == "false"
     page.keyboard.press("?")
     page.get_by_role("dialog", name="Keyboard").wait_for()
     page.keyboard.press("Escape")

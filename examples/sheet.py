@@ -1,6 +1,6 @@
 """Lay the example fields out as one slide of several tiles: a tiled pyramidal TIFF that carries its scale.
 
-python examples/sheet.py OUT.tif --width 6200 --height 4400
+python examples/sheet.py OUT.tif --width 8600 --height 5600
 
 The fields lie edge to edge, turned and mirrored, again and again, at one scale: a slide to look at the product with,
 not a film to draw conclusions from. Cells at the joins are cut.
@@ -18,13 +18,13 @@ import tifffile
 
 FIELDS = Path(__file__).parent / "fields"
 MPP = 0.139
-SCALES = {"bccd": 0.1342, "chula": 0.191, "pbc": 0.1389}
-"""Microns a pixel of the sources, from fields/README.md."""
+SCALES = {"bccd": 0.1342, "pbc": 0.1389}
+"""Microns a pixel of the sources whose fields are laid out, from fields/README.md; Chula's carry a drawn scale bar."""
 
 
 def fields(rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Walk the fields in random order at the sheet's scale, turned and mirrored."""
-    paths = sorted(FIELDS.glob("*.png"))
+    paths = sorted(path for source in SCALES for path in FIELDS.glob(f"{source}-*.png"))
     while True:
         for position in rng.permutation(len(paths)):
             path = paths[position]
@@ -69,8 +69,8 @@ def write(pixels: np.ndarray, path: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--width", type=int, default=6200)
-    parser.add_argument("--height", type=int, default=4400)
+    parser.add_argument("--width", type=int, default=8600)
+    parser.add_argument("--height", type=int, default=5600)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     write(sheet(asked.width, asked.height, asked.seed), asked.out)

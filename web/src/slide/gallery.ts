@@ -16,7 +16,7 @@ function certainty(cells: CellTable, row: number): number {
   return cells.confidence[row] / 10_000 - cells.unknown[row];
 }
 
-/** Rows of a choice: the surest first, or the least sure. Ties lie in the order of their keys. */
+/** Rows of a choice: the least sure first; or, of one class, the surest; or, of all, as they lie on the slide. */
 export function chosen(cells: CellTable, styles: Styles, choice: Choice): Int32Array {
   const rows: number[] = [];
   for (let row = 0; row < cells.high; row++) {
@@ -26,7 +26,7 @@ export function chosen(cells: CellTable, styles: Styles, choice: Choice): Int32A
   }
   const sure = new Float32Array(cells.high);
   for (const row of rows) sure[row] = certainty(cells, row);
-  const way = choice.uncertainFirst ? 1 : -1;
+  const way = choice.uncertainFirst ? 1 : choice.style < 0 ? 0 : -1;
   const { keys } = cells;
   rows.sort((a, b) => way * (sure[a] - sure[b]) || keys[2 * a] - keys[2 * b] || keys[2 * a + 1] - keys[2 * b + 1]);
   return Int32Array.from(rows);

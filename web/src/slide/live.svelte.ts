@@ -17,6 +17,7 @@ import { Styles } from "./styles";
 
 const SHOW_EVERY = 120;
 const FIGURES_EVERY = 1000;
+const LOOK_EVERY = 300;
 /** A red cell is 7.5 µm wide: 30 canonical pixels of 0.25 µm. */
 const USUAL = 30;
 /** Side of a square of the grid, canonical pixels. */
@@ -73,6 +74,11 @@ export class LiveSlide implements Watcher {
       link: (link, retryAt, reason) => this.linked(link, retryAt, reason),
     });
     void this.look();
+  }
+
+  /** Whether there is a picture to ask for. */
+  get viewable(): boolean {
+    return this.scene !== null && Boolean(this.info?.width);
   }
 
   get usual(): number {
@@ -194,7 +200,15 @@ export class LiveSlide implements Watcher {
     const styles = this.styles ?? new Styles(this.state.classes);
     this.scene = { cells: this.state.cells, grid: this.grid, outlines: this.outlines, styles, hidden: this.hidden };
     this.styles = styles;
-    void this.look();
+    void this.lookUntilOpened();
+  }
+
+  /** The picture can be asked for once the service has noted what it opened. */
+  private async lookUntilOpened(): Promise<void> {
+    while (!this.closed && !this.info?.width) {
+      await this.look();
+      if (!this.info?.width) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
+    }
   }
 
   cleared(): void {

@@ -225,11 +225,8 @@ def run(base: str, token: str, chromium: str, seconds: float, rounds: int, shots
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Work list").wait_for()
         page.add_init_script(f"({FIRST.replace('TOTAL', str(CELLS))})()")
-        found["renderer"] = page.evaluate(
-            "() => { const g = document.createElement('canvas').getContext('webgl');"
-            " const x = g?.getExtension('WEBGL_debug_renderer_info');"
-            " return x ? g.getParameter(x.UNMASKED_RENDERER_WEBGL) : 'no WebGL: canvas drawn in software'; }"
-        )
+        status = browser.new_browser_cdp_session().send("SystemInfo.getInfo")["gpu"]["featureStatus"]
+        found["renderer"] = ", ".join(f"{name} {status[name]}" for name in ("2d_canvas", "gpu_compositing"))
         for _ in range(rounds):
             page.goto("about:blank")
             page.goto(f"{base}/#/slides/benchmark")
@@ -245,7 +242,7 @@ def run(base: str, token: str, chromium: str, seconds: float, rounds: int, shots
 
 def table(found: dict[str, Any]) -> str:
     """What was found, as a table."""
-    lines = [f"Chromium {found['browser']}, {found['renderer']}", ""]
+    lines = [f"Chromium {found['browser']}; {found['renderer']}", ""]
     lines.append("| in view | drawn as | cells in view | median fps | mean fps | worst 1% of frames |")
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for name, rounds in found["zooms"].items():

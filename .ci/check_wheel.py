@@ -8,6 +8,8 @@ WANTED = (
     "hema_stream/configs/profiles/cpu.yaml",
     "hema_stream/configs/taxonomies/wbc.yaml",
     "hema_stream/core/report.schema.json",
+    "hema_stream/service/static/index.html",
+    "hema_stream/service/static/licences.txt",
     "hema_models/weights/segment/yolo11n-seg.safetensors",
     "hema_models/weights/segment/LICENSE",
     "hema_models/weights/rbc.safetensors",

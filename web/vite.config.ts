@@ -11,23 +11,25 @@ const withoutInlineStyle: Plugin = {
     id.includes("openseadragon") ? code.replace("document.head.appendChild(style);", "") : undefined,
 };
 
+/** Where the build goes: into the service, unless the command line names another folder. */
+const named = process.argv.indexOf("--outDir");
+const out = named < 0 ? here("../hema_stream/service/static") : process.argv[named + 1];
+
 export default defineConfig({
   base: "./",
   plugins: [svelte(), withoutInlineStyle],
   build: {
-    outDir: here("../hema_stream/service/static"),
+    outDir: out,
     emptyOutDir: true,
     target: "es2022",
+    chunkSizeWarningLimit: 900,
     // Nothing is inlined: the service's policy lets no script, style or font in that is not a file of its own.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rollupOptions: {
       plugins: [
         license({
-          thirdParty: {
-            includePrivate: false,
-            output: here("../hema_stream/service/static/licences.txt"),
-          },
+          thirdParty: { includePrivate: false, output: { file: `${out}/licences.txt` } },
         }),
       ],
     },

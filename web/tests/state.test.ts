@@ -73,6 +73,27 @@ describe("a slide's state", () => {
     expect([state.seq, state.counts.cells, state.cells.count]).toEqual([3, 3, 1]);
   });
 
+  it("knows a delta that does not follow", () => {
+    const state = new SlideState(SILENT);
+    state.apply(delta(1, {}));
+    expect([state.follows(delta(2, {})), state.follows(delta(3, {})), state.follows(begin(9))]).toEqual([true, false, true]);
+  });
+
+  it("belongs to a run once that run's snapshot is whole, and to none while it is not", () => {
+    const state = new SlideState(SILENT);
+    const hello = (run: string): Message => ({ type: "hello", slide: "s", name: "n", run, seq: 9, status: "running", classes: { rbc: [], wbc: [] } });
+    state.apply(hello("first"));
+    expect(state.run).toBe("");
+    state.apply(begin(3));
+    state.apply({ type: "snapshot_end", seq: 3 });
+    expect([state.run, state.seq]).toEqual(["first", 3]);
+    state.apply(hello("second"));
+    expect(state.run).toBe("first");
+    state.apply(begin(9));
+    state.apply(hello("second"));
+    expect(state.run).toBe("");
+  });
+
   it("within one delta retracts before it adds, and labels last", () => {
     const state = new SlideState(SILENT);
     state.apply(delta(1, { added: [{ key: [1, 1] }] }));

@@ -52,6 +52,12 @@ export class Connection {
     void this.open();
   }
 
+  /** Begin anew: something of what was said is missing. */
+  again(): void {
+    this.drop();
+    this.later("a change was missed");
+  }
+
   close(): void {
     this.stopped = true;
     window.clearInterval(this.watch);

@@ -22,7 +22,9 @@ export interface Watcher {
 }
 
 export class SlideState {
+  /** Run that what is known belongs to; empty while nothing whole is known. */
   run = "";
+  private offered = "";
   seq = 0;
   name = "";
   status = "";
@@ -37,11 +39,16 @@ export class SlideState {
 
   constructor(private readonly watcher: Watcher) {}
 
+  /** Whether a message follows what was applied: a delta that does not tells of a change that was missed. */
+  follows(message: Message): boolean {
+    return message.type !== "delta" || message.first === this.seq + 1;
+  }
+
   /** Apply a message. Contours and density are no part of the state. */
   apply(message: Message): void {
     switch (message.type) {
       case "hello":
-        this.run = message.run;
+        this.offered = message.run;
         this.name = message.name;
         this.status = message.status;
         this.classes = message.classes;
@@ -50,6 +57,7 @@ export class SlideState {
         this.open(message);
         break;
       case "snapshot_begin":
+        this.run = "";
         this.forget();
         this.counts = message.counts;
         this.progress = message.progress;
@@ -60,6 +68,7 @@ export class SlideState {
         break;
       case "snapshot_end":
       case "resumed":
+        this.run = this.offered;
         this.seq = message.seq;
         break;
       case "delta":

@@ -43,16 +43,20 @@ export class Crops {
     const zoom = (canvas.width / side) * step;
     const [left, upper] = [x / step, y / step];
     const [right, lower] = [Math.min((x + side) / step, width / step - 0.01), Math.min((y + side) / step, height / step - 0.01)];
-    context.fillStyle = "#e9e6ea";
-    context.fillRect(0, 0, canvas.width, canvas.height);
+    const wanted: Promise<[ImageBitmap, number, number]>[] = [];
     for (let row = Math.max(0, Math.floor(upper / tile)); row <= Math.floor(lower / tile); row++) {
       for (let column = Math.max(0, Math.floor(left / tile)); column <= Math.floor(right / tile); column++) {
-        const picture = await this.tile(level, column, row);
-        if (signal.aborted) return;
-        const px = column * tile - (column ? overlap : 0);
-        const py = row * tile - (row ? overlap : 0);
-        context.drawImage(picture, (px - left) * zoom, (py - upper) * zoom, picture.width * zoom, picture.height * zoom);
+        const corner = [column * tile - (column ? overlap : 0), row * tile - (row ? overlap : 0)];
+        wanted.push(this.tile(level, column, row).then((picture) => [picture, corner[0] - left, corner[1] - upper]));
       }
+    }
+    // Drawn when all of it is here: a cell that is half there looks like a cut one.
+    const pictures = await Promise.all(wanted);
+    if (signal.aborted) return;
+    context.fillStyle = "#e9e6ea";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    for (const [picture, px, py] of pictures) {
+      context.drawImage(picture, px * zoom, py * zoom, picture.width * zoom, picture.height * zoom);
     }
   }
 

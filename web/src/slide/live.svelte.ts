@@ -133,6 +133,10 @@ export class LiveSlide implements Watcher {
       this.outlined(message);
       return;
     }
+    if (!this.state.follows(message)) {
+      this.connection.again();
+      return;
+    }
     this.bulk = message.type === "snapshot_part";
     const run = this.state.run;
     this.state.apply(message);

@@ -25,6 +25,9 @@ from hema_stream.service.warm import WarmPipeline
 RETRY_AFTER = 5.0
 """Seconds before a pipeline that failed is begun anew."""
 
+WITH_FILES = (Origin.PATH, Origin.UPLOAD, Origin.FOLDER)
+"""Origins whose image lies whole on the disk, so that it can simply be queued again."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -78,7 +81,7 @@ class Dispatcher:
             await asyncio.gather(self._dispatching, return_exceptions=True)
         await self.pipeline.stop(self._settings.limits.jobs.grace)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(recover, self._store, self._settings.results, None)
+        await asyncio.to_thread(recover, self._store, self._settings.results, None, WITH_FILES)
 
     def hold(self, held: bool) -> None:
         """Begin nothing more until this is taken back."""

@@ -38,7 +38,7 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
     async for message in socket:
         if message.type is WSMsgType.BINARY:
             await socket.send_bytes(message.data)
-        else:
+        elif message.type is WSMsgType.TEXT:
             await socket.send_str(message.data)
     return socket
 

@@ -85,7 +85,10 @@ def main() -> None:
     if len(os.sched_getaffinity(0)) < len(CORES):
         raise SystemExit("two cores are needed")
     pairs, times = [], 0
-    print(f"{'pair':>4} {'none, s':>9} {'with, s':>9} {'cost':>7} {'p50, ms':>8} {'p99, ms':>8} {'MiB +':>6}  closed")
+    print(
+        f"{'pair':>4} {'none, s':>9} {'with, s':>9} {'cost':>7} {'of CPU':>7} "
+        f"{'p50, ms':>8} {'p99, ms':>8} {'MiB +':>6}  closed"
+    )
     for number in range(asked.pairs):
         arms = (0, asked.clients) if number % 2 == 0 else (asked.clients, 0)
         runs = {}
@@ -96,15 +99,21 @@ def main() -> None:
         if crowd["ended"] != asked.clients - asked.stalled or crowd["cells"] != [asked.cells]:
             raise SystemExit(f"clients did not have every cell at the end: {crowd}")
         cost, grown = crowd["seconds"] / none["seconds"] - 1, growth(crowd["resident"])
-        pairs.append({"none": none, "clients": crowd, "cost": cost, "growth": grown})
+        worked = crowd["cpu"] / none["cpu"] - 1
+        pairs.append({"none": none, "clients": crowd, "cost": cost, "cpu": worked, "growth": grown})
         print(
-            f"{number + 1:>4} {none['seconds']:>9.2f} {crowd['seconds']:>9.2f} {cost:>6.1%} {1e3 * crowd['p50']:>8.0f} "
+            f"{number + 1:>4} {none['seconds']:>9.2f} {crowd['seconds']:>9.2f} {cost:>6.1%} {worked:>6.1%} "
+            f"{1e3 * crowd['p50']:>8.0f} "
             f"{1e3 * crowd['p99']:>8.0f} {grown:>6.1f}  {crowd['closed']}",
             flush=True,
         )
     median = statistics.median(pair["cost"] for pair in pairs)
     p99 = max(pair["clients"]["p99"] for pair in pairs)
-    print(f"median cost {median:.1%}, worst p99 {1e3 * p99:.0f} ms, load average {os.getloadavg()[0]:.1f}")
+    cpu = statistics.median(pair["cpu"] for pair in pairs)
+    print(
+        f"median cost {median:.1%} of time, {cpu:.1%} of CPU time; worst p99 {1e3 * p99:.0f} ms, "
+        f"load average {os.getloadavg()[0]:.1f}"
+    )
     if asked.out:
         asked.out.write_text(json.dumps({"asked": {**vars(asked), "out": str(asked.out)}, "pairs": pairs}, indent=1))
 

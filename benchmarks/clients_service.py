@@ -91,7 +91,7 @@ class Worked(Stage):
     def __init__(self, name: str = "", **properties: Any) -> None:
         super().__init__(name, **properties)
         self.go = threading.Event()
-        self.began = self.ended = 0.0
+        self.began = self.ended = self.cpu = 0.0
 
     def negotiate(self, caps: Caps) -> tuple[None, dict[str, Any]]:  # type: ignore[override]
         return None, {}
@@ -104,14 +104,14 @@ class Worked(Stage):
         first, last = (self.cells * n // self.steps for n in (step, step + 1))
         yield "deltas", _delta(image.id, step + 1, state["result"], first, last, last == self.cells)
         if last == self.cells:
-            self.ended = time.monotonic()
+            self.ended, self.cpu = time.monotonic(), time.process_time() - self.cpu
             yield "report", state["result"]
 
     def _open(self, image: InputImage, state: dict[str, Any]) -> Caps:
         self.go.wait()
         made = replace(slide(4000, 3000, name=image.id), path=image.path)
         state["result"] = mixed(self.cells, image=made)
-        self.began = time.monotonic()
+        self.began, self.cpu = time.monotonic(), time.process_time()
         plan = TilePlan(made.width, made.height, state["result"].calibration.scale)
         return Caps("slide/delta", slide=made, calibration=calibration(), plan=plan)
 
@@ -171,7 +171,7 @@ async def serve(data: Path, cells: int, steps: int, seconds: float, times: int) 
         await asyncio.sleep(0.1)
     resident.cancel()
     (memory,) = await asyncio.gather(resident, return_exceptions=False)
-    _say(seconds=stage.ended - stage.began, status=found.status, resident=memory)
+    _say(seconds=stage.ended - stage.began, cpu=stage.cpu, status=found.status, resident=memory)
     await asyncio.to_thread(sys.stdin.readline)
     await runner.cleanup()
 

@@ -35,6 +35,14 @@ class Daemon:
             text=True,
         )
 
+    def line(self, start: str) -> str:
+        """The last word of the line on standard output that starts so."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(start):
+                return line.split()[-1]
+        raise AssertionError(f"no line that starts with {start}")
+
     def hear(self, state: str) -> list[str]:
         """Everything that is told up to this state."""
         told: list[str] = []

@@ -124,7 +124,7 @@ def feed_of(**changes: Any) -> Feed:
 
 
 def publish(feed: Feed, delta: SlideDelta) -> None:
-    feed.publish(Change.of(delta), Outlines.of(delta.added))
+    feed.publish((Change.of(delta), Outlines.of(delta.added)))
 
 
 def applied(state: dict[str, Any]) -> dict[tuple[int, int], tuple[Any, ...]]:

@@ -28,6 +28,10 @@ RETRY_AFTER = 5.0
 """Seconds before a pipeline that failed is begun anew."""
 
 INTERRUPTED = HemaError("its fields are gone from the disk", remedy="scan the slide again", code="interrupted")
+
+WITH_FILES = (Origin.PATH, Origin.UPLOAD, Origin.FOLDER)
+"""Origins whose image lies whole on the disk, so that it can simply be queued again."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -85,7 +89,7 @@ class Dispatcher:
             await asyncio.gather(self._dispatching, return_exceptions=True)
         await self.pipeline.stop(self._settings.limits.jobs.grace)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(recover, self._store, self._settings.results, None)
+        await asyncio.to_thread(recover, self._store, self._settings.results, None, WITH_FILES)
 
     def hold(self, held: bool) -> None:
         """Begin nothing more until this is taken back."""

@@ -15,7 +15,7 @@ from hema_stream.core.delta import SlideDelta
 from hema_stream.core.field_plan import SlidePlan
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import Slide
-from hema_stream.service.live import Change, End, Feed, LiveLimits, Outlines
+from hema_stream.service.live import Change, End, Feed, LiveLimits, Outlines, PacedFeed
 
 
 class LiveHub:
@@ -29,7 +29,7 @@ class LiveHub:
         self._limits = limits
         self.on_opened: Callable[[Slide], None] = lambda _: None
         self._loop = asyncio.get_running_loop()
-        self._feeds: OrderedDict[str, Feed] = OrderedDict()
+        self._feeds: OrderedDict[str, PacedFeed] = OrderedDict()
 
     # What the stage tells, in its thread.
 
@@ -63,6 +63,7 @@ class LiveHub:
     def finish(self, slide: str, status: str, url: str | None, sha256: str | None) -> End:
         """Tell how a run ended, with the counts that it ended with; keep it for a while for those who come late."""
         feed = self._feeds.setdefault(slide, self._new(slide, slide))
+        feed.flush()
         end = End(status, url, sha256, dict(feed.table.counts), dict(feed.table.progress))
         feed.close(end)
         self._feeds.move_to_end(slide)
@@ -103,12 +104,14 @@ class LiveHub:
     def counts(self, slide: str) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Counts and progress of a slide as they stand."""
         feed = self._feeds.get(slide)
+        if feed:
+            feed.flush()
         return (feed.table.counts, feed.table.progress) if feed else ({}, {})
 
     # Within.
 
-    def _new(self, slide: str, name: str) -> Feed:
-        return Feed(slide, name, uuid4().hex, self._limits)
+    def _new(self, slide: str, name: str) -> PacedFeed:
+        return PacedFeed(slide, name, uuid4().hex, self._limits, self._loop.time, self._loop.call_later)
 
     def _open(self, slide: Slide, image: Mapping[str, Any]) -> None:
         self.on_opened(slide)
@@ -117,10 +120,11 @@ class LiveHub:
 
     def _publish(self, slide: str, change: Change, outlines: Outlines) -> None:
         if feed := self._feeds.get(slide):
-            feed.publish(change, outlines)
+            feed.put(change, outlines)
 
     def _restate(self, slide: str, change: Change, outlines: Outlines) -> None:
         if feed := self._feeds.get(slide):
+            feed.flush()
             feed.restate(change, outlines)
 
     def _forget_the_oldest(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ from hema_stream.service.jobs.store import Ending
 _log = structlog.get_logger(__name__)
 
 
-def recover(store: JobStore, results: Path, attempts: int | None) -> None:
-    """Look at every job that is marked as running.
+def recover(store: JobStore, results: Path, attempts: int | None, origins: Collection[str] = tuple(Origin)) -> None:
+    """Look at every job of some origins that is marked as running.
 
     One whose report is there had ended: reports appear whole and last. Another one is queued again, unless it has been
     begun ``attempts`` times and never ended, as an image that brings the service down would; None gives up none. A scan
     stays marked as running: its fields are gone through again, and its scanner may go on.
     """
     for job in store.running():
+        if job.origin not in origins:
+            continue
         report = results / job.id / "report.json"
         if report.is_file():
             store.end(job.id, _ending_of(report))

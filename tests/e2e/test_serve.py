@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import time
+import zlib
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -54,12 +56,21 @@ def assert_equal(state: dict[str, Any], report: dict[str, Any]) -> None:
     assert {name: ended.count(number) for number, name in enumerate(outcomes)} == tiles
 
 
+def bomb() -> bytes:
+    """A PNG of a few hundred bytes that says it has 3.6 thousand million pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(bytes(4096))
+    parts = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (header, data))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 @pytest.fixture(scope="module")
 def service(fields: Path, slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("root")
     for path in (*fields.glob("*.png"), slide):
         (root / path.name).write_bytes(path.read_bytes())
     (root / "broken.png").write_bytes(b"no picture at all" * 99)
+    (root / "bomb.png").write_bytes(bomb())
     with ServiceProcess(tmp_path_factory.mktemp("service") / "data", root) as running:
         yield running
 
@@ -83,11 +94,13 @@ def test_a_client_that_comes_late_has_the_same(service: ServiceProcess) -> None:
     assert_equal(state, service.ask("GET", f"/slides/{slide}/report"))
 
 
-def test_what_is_no_image_is_rejected_with_its_reason(service: ServiceProcess) -> None:
-    slide = service.submit("broken.png")
+@pytest.mark.parametrize(("name", "code"), [("broken.png", "unreadable"), ("bomb.png", "bomb")])
+def test_what_cannot_be_analysed_is_rejected_with_its_reason(service: ServiceProcess, name: str, code: str) -> None:
+    slide = service.submit(name)
     state = asyncio.run(asyncio.wait_for(documented().follow(service.base, service.token, slide), 60))
     assert (state["status"], state["url"]) == ("rejected", None)
-    assert service.ask("GET", f"/slides/{slide}")["code"] == "unreadable"
+    assert service.ask("GET", f"/slides/{slide}")["code"] == code
+    assert service.ask("GET", "/ready") == {"status": "ready"}
 
 
 @pytest.mark.timeout(300)

@@ -50,7 +50,8 @@ class _Connection:
 
     def __init__(self, socket: web.WebSocketResponse, feed: Feed) -> None:
         self._socket, self._patience = socket, feed.limits.patience
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
         self._woken = asyncio.Event()
         self._session = Session(feed, self._clock(), self._woken.set)
 
@@ -59,7 +60,13 @@ class _Connection:
         reading = asyncio.create_task(self._read())
         reading.add_done_callback(lambda _: self._woken.set())
         try:
-            close = await self._write(reading)
+            # One timeout for all frames, set and lifted around each: hundreds of clients get several a second.
+            async with asyncio.timeout(None) as patience:
+                close = await self._write(reading, patience)
+        except TimeoutError:
+            close = Close(OVERLOADED, "does not read")
+        except ConnectionError:
+            close = None
         finally:
             self._session.leave()
             reading.cancel()
@@ -74,23 +81,21 @@ class _Connection:
             else:
                 self._session.refuse("not_understood", "only binary frames are understood")
 
-    async def _write(self, reading: asyncio.Task[None]) -> Close | None:
+    async def _write(self, reading: asyncio.Task[None], patience: asyncio.Timeout) -> Close | None:
         """Send what there is to send; how to close, or None where the client is gone."""
         while not reading.done():
             self._woken.clear()
             while frame := self._session.next_frame(self._clock()):
-                try:
-                    async with asyncio.timeout(self._patience):
-                        await self._socket.send_bytes(frame)
-                except TimeoutError:
-                    return Close(OVERLOADED, "does not read")
-                except ConnectionError:
-                    return None
+                patience.reschedule(self._clock() + self._patience)
+                await self._socket.send_bytes(frame)
+            patience.reschedule(None)
             if self._session.close is not None:
                 return self._session.close
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._session.due(self._clock()) - self._clock()):
-                    await self._woken.wait()
+            look = self._loop.call_at(self._session.due(self._clock()), self._woken.set)
+            try:
+                await self._woken.wait()
+            finally:
+                look.cancel()
         return None
 
     async def _close(self, close: Close) -> None:

@@ -141,7 +141,7 @@ class WatchedFolder:
 
 def set_aside(store: JobStore, results: Path, attempts: int) -> None:
     """Before a start: what was under way when the last one stopped waits until its folder hands its file out again."""
-    recover(store, results, attempts)
+    recover(store, results, attempts, (Origin.FOLDER,))
     store.set_aside()
 
 

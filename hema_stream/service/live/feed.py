@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from hema_stream.service.live.change import Change, Outlines
+from hema_stream.service.live.change import Change, Outlines, coalesce
 from hema_stream.service.live.limits import LiveLimits
 from hema_stream.service.live.ring import Ring
 from hema_stream.service.live.table import Table
@@ -70,12 +70,15 @@ class Feed:
         self.image, self.status = image, "running"
         self._notice()
 
-    def publish(self, change: Change, outlines: Outlines) -> None:
-        """Enter a change and hand it to all who listen; nobody can make this wait."""
-        self.table.apply(change, outlines)
-        self.ring.append(change)
+    def publish(self, *changes: tuple[Change, Outlines]) -> None:
+        """Enter consecutive changes and hand them, as one, to all who listen; nobody can make this wait."""
+        for change, outlines in changes:
+            self.table.apply(change, outlines)
+            self.ring.append(change)
+        told = [change for change, _ in changes]
+        together = told[0] if len(told) == 1 else coalesce(told)
         for listener in self.listeners:
-            listener.changed(change)
+            listener.changed(together)
 
     def restate(self, whole: Change, outlines: Outlines) -> None:
         """Begin the table anew with everything that stands, and let all who listen read it as a snapshot."""

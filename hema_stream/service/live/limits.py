@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 class LiveLimits(BaseModel):
@@ -15,6 +15,8 @@ class LiveLimits(BaseModel):
     ring: PositiveInt
     first_credit: PositiveInt
     most_credit: PositiveInt
+    beat: NonNegativeFloat
+    most_beat: NonNegativeFloat
     heartbeat: PositiveFloat
     patience: PositiveFloat
     greeting: PositiveFloat

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
+import trustme
 from daemon_process import Daemon, claimed, reports, wait
+
+from hema_stream.cli.status.fetch import Service, UnreachableError
 
 
 @pytest.fixture
@@ -78,3 +84,30 @@ def test_a_stop_that_hangs_is_cut_short_and_the_file_is_not_lost(start: Any, inb
     assert 5.5 < seconds < 9
     assert claimed(inbox, "slow-1.png")
     assert reports(inbox) == {}
+
+
+def test_tls_is_a_matter_of_configuration(start: Any, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    tls = {"certificate": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}
+    daemon = start(listen={"port": 0, "tls": tls})
+    base = daemon.line("listening on")
+    assert base.startswith("https://")
+    status = Service(base, _made(base, daemon.line("one-time token"), tmp_path / "ca.pem"), tmp_path / "ca.pem")
+    assert status.look().status["ready"]
+    with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+        Service(base, "", None).look()
+    with pytest.raises(UnreachableError):
+        Service(base.replace("https", "http"), "", None).look()
+
+
+def _made(base: str, once: str, ca: Path) -> str:
+    """A token that reads."""
+    headers = {"Authorization": f"Bearer {once}", "Content-Type": "application/json"}
+    body = json.dumps({"name": "status", "scopes": ["read"]}).encode()
+    request = Request(f"{base}/api/v1/tokens", body, headers, method="POST")
+    with urlopen(request, context=ssl.create_default_context(cafile=ca), timeout=30) as answer:
+        return str(json.load(answer)["token"])

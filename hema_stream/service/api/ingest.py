@@ -39,8 +39,10 @@ async def open_scan(call: Call) -> web.Response:
     except TooManyScansError as error:
         wait = {"Retry-After": "30"}
         raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE, error.code, f"{error.message}; {error.remedy}", wait
+            HTTPStatus.TOO_MANY_REQUESTS, error.code, f"{error.message}; {error.remedy}", wait
         ) from error
+    if not app[DISPATCHER].pipeline.running:
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "pipeline", "the pipeline is being begun anew; try again")
     folder = app[SETTINGS].scans
     job = new_job(opening.name, folder, Origin.INGEST, mpp=opening.mpp, priority=opening.priority)
     job.path = str(folder / job.id)

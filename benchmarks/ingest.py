@@ -1,8 +1,8 @@
 """A scanner faster than the pipeline: it waits, and memory stays flat however many fields there are.
 
 The pipeline's own rate is measured first, by a scan of ``--few`` fields that sends as credits come. Then a scan of
-``--few`` and one of ``--many`` fields are sent at ``--factor`` times that rate to fresh services, each with its peak and
-its memory along the way (proportional set size of the whole process tree, MiB).
+``--few`` fields and one of ``--many`` are sent at ``--factor`` times that rate to fresh services, each with its peak
+and its memory along the way (proportional set size of the whole process tree, MiB).
 
 python benchmarks/ingest.py --few 40 --many 160 --json ingest.json
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from http import HTTPStatus
+from shutil import rmtree
 
 from aiohttp import WSMsgType, web
 
@@ -57,6 +58,7 @@ async def open_scan(call: Call) -> web.Response:
     finally:
         if not app[DISPATCHER].knows_scan(job.id):
             app[SCANS].forget(job.id)
+            await asyncio.to_thread(rmtree, job.path, ignore_errors=True)
     scan = push.scan
     url = f"{PREFIX}/ingest/{job.id}"
     info = IngestInfo(slide=job.id, url=url, protocol=PROTOCOL, window=scan.window, fitted=scan.fitted)

@@ -1,8 +1,8 @@
 """A scanner faster than the pipeline: it waits, and memory stays flat however many fields there are.
 
 The pipeline's own rate is measured first, by a scan of ``--few`` fields that sends as credits come. Then a scan of
-``--few`` and one of ``--many`` fields are sent at twice that rate to fresh services, each with its peak and its memory
-along the way (proportional set size of the whole process tree, MiB).
+``--few`` fields and one of ``--many`` are sent at ``--factor`` times that rate to fresh services, each with its peak
+and its memory along the way (proportional set size of the whole process tree, MiB).
 
 python benchmarks/ingest.py --few 40 --many 160 --json ingest.json
 """
@@ -105,12 +105,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--few", type=int, default=40)
     parser.add_argument("--many", type=int, default=160)
+    parser.add_argument("--factor", type=float, default=2.0)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         few, many = (mosaic(Path(name) / f"{n}.png", n) for n in (asked.few, asked.many))
         own = scan(few, 0.0)
-        runs = [own, *(scan(image, 2 * own["fields_per_s"]) for image in (few, many))]
+        runs = [own, *(scan(image, asked.factor * own["fields_per_s"]) for image in (few, many))]
     print(" ".join(f"{key:>13}" for key in runs[0]))
     for run in runs:
         print(" ".join(f"{'' if value is None else value:>13}" for value in run.values()))

@@ -53,8 +53,13 @@ def command(
 ) -> None:
     """Play IMAGE to a service field by field, with what may go wrong on the way.
 
-    Exit code 0: the slide is done; 2: usage; 3: rejected; 4: failed or cancelled, or no service; 130: interrupted.
+    Exit code 0: the slide is done; 2: usage; 3: rejected; 4: failed or cancelled, or no service; 130:
+    interrupted, and the scan given up.
     """
+    try:
+        import aiohttp  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error.name} is missing: pip install 'hema-stream[server]'") from error
     from hema_stream.cli.scan.faults import Faults, plan_course
     from hema_stream.cli.scan.picture import Cut, Picture
 

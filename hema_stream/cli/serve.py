@@ -55,6 +55,7 @@ def command(
     try:
         import aiohttp  # noqa: F401
         import alembic  # noqa: F401
+        import watchfiles  # noqa: F401
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is missing: pip install 'hema-stream[server]'") from error
     if (tls_cert is None) is not (tls_key is None):

@@ -234,7 +234,11 @@ class Dispatcher:
     async def _resume_scans(self) -> None:
         """Go on with the scans that are still marked as running."""
         running = await asyncio.to_thread(self._store.running)
-        await self.resume([job for job in running if job.origin == Origin.INGEST])
+        scans = [job for job in running if job.origin == Origin.INGEST]
+        for job in scans:
+            if job.id in self._unwanted:
+                self._slide_ended(job.id, Status.CANCELLED, None)
+        await self.resume([job for job in scans if job.id not in self._unwanted])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

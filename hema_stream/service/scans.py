@@ -59,8 +59,6 @@ class Scans:
         """Raise TooManyScansError where no further scan can be opened."""
         if len(self._pushes) >= self._limits.open:
             raise TooManyScansError(f"{self._limits.open} scans are under way", remedy="try again when one has ended")
-        if not self._dispatcher.pipeline.running:
-            raise TooManyScansError("the pipeline is not running", remedy="try again shortly")
 
     def announce(self, job: Job, opening: Opening, owner: str) -> tuple[Push, Spool]:
         """Make room for a slide whose job is about to be written down."""

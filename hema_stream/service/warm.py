@@ -85,8 +85,9 @@ class WarmPipeline:
         self._stage("intake").offer(image, priority)
 
     def open_scan(self, slide: str, scan: Scan, priority: int) -> None:
-        """Open a slide that comes field by field."""
-        self._stage("fields").open(slide, scan, priority)
+        """Open a slide that comes field by field; where the pipeline has just failed, it is begun with the next one."""
+        if self.running:
+            self._stage("fields").open(slide, scan, priority)
 
     def push(self, slide: str, field: Field) -> None:
         """Hand in a field of a scan; who does has a credit for it."""

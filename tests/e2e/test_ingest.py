@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -147,3 +148,14 @@ def test_killed_in_mid_scan_the_next_start_goes_on_and_the_report_is_the_same(
     assert (end["began"], end["status"]) == (9, "done")
     assert found(report) == found(expected)
     assert report["acquisition"] == expected["acquisition"]
+
+
+def test_a_scanner_that_is_interrupted_gives_its_scan_up(service: ServiceProcess, fields: Path) -> None:
+    command = [sys.executable, "-m", "hema_stream.cli", "scan-sim", fields / "chula-106.png", "--url", service.base]
+    options = ["--token", service.token, "--rate", "2", *SIDE]
+    scanner = subprocess.Popen([*map(str, command), *options], stderr=subprocess.PIPE, text=True)
+    service.wait(lambda slides: slides[0]["status"] == "running" and slides[0]["counts"].get("cells", 0) > 0)
+    scanner.send_signal(signal.SIGINT)
+    assert scanner.wait(20) == 130
+    service.wait(lambda slides: slides[0]["status"] == "cancelled", 20)
+    assert service.ask("GET", "/slides?limit=1")["slides"][0]["report"]

@@ -134,6 +134,10 @@ class Scanner:
                     sending = asyncio.create_task(self._send(line))
                 self._hear(message)
                 self._moved.set()
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                await line.send_bytes(msgpack.packb({"type": "abort", "reason": "interrupted"}))
+            raise
         finally:
             if sending is not None:
                 sending.cancel()

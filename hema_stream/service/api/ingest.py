@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from http import HTTPStatus
+from shutil import rmtree
 
 from aiohttp import WSMsgType, web
 
@@ -39,8 +40,10 @@ async def open_scan(call: Call) -> web.Response:
     except TooManyScansError as error:
         wait = {"Retry-After": "30"}
         raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE, error.code, f"{error.message}; {error.remedy}", wait
+            HTTPStatus.TOO_MANY_REQUESTS, error.code, f"{error.message}; {error.remedy}", wait
         ) from error
+    if not app[DISPATCHER].pipeline.running:
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "pipeline", "the pipeline is being begun anew; try again")
     folder = app[SETTINGS].scans
     job = new_job(opening.name, folder, Origin.INGEST, mpp=opening.mpp, priority=opening.priority)
     job.path = str(folder / job.id)
@@ -55,6 +58,7 @@ async def open_scan(call: Call) -> web.Response:
     finally:
         if not app[DISPATCHER].knows_scan(job.id):
             app[SCANS].forget(job.id)
+            await asyncio.to_thread(rmtree, job.path, ignore_errors=True)
     scan = push.scan
     url = f"{PREFIX}/ingest/{job.id}"
     info = IngestInfo(slide=job.id, url=url, protocol=PROTOCOL, window=scan.window, fitted=scan.fitted)

@@ -15,6 +15,8 @@ Gray = NDArray[np.uint8]
 
 LEAST_SIDE = 24
 """Canonical pixels that two fields share at least, in both directions, for their offset to be measured."""
+MOST_PAIRS = 12
+"""Neighbours of a field that are measured at most, those that share most with it first; a grid has eight."""
 LEAST_CONTRAST = 4.0
 """Standard deviation, grey levels, under which an overlap shows nothing to go by."""
 LEAST_LIKENESS = 0.5
@@ -110,11 +112,13 @@ class Neighbours:
     def add(self, index: int, placed: Placed) -> dict[int, tuple[float, float]]:
         """Enter a field; by other field, how this one's cells are shifted where the two are compared, canonical px."""
         found: dict[int, tuple[float, float]] = {}
-        for other, there in self._fields.items():
-            if _overlap(there, placed) is not None:
-                offset = self._measure(index, placed, other, there)
-                if offset is not None:
-                    found[other] = offset
+        shared = {other: _overlap(there, placed) for other, there in self._fields.items()}
+        areas = {other: overlap[0].size for other, overlap in shared.items() if overlap is not None}
+        for other in sorted(areas, key=lambda number: (-areas[number], number))[:MOST_PAIRS]:
+            offset = self._measure(index, placed, other, self._fields[other])
+            if offset is not None:
+                found[other] = offset
+        self.unclear += max(len(areas) - MOST_PAIRS, 0)
         self._fields[index] = placed
         self._bytes += placed.gray.nbytes
         while self._bytes > self._most_bytes:

@@ -71,6 +71,10 @@ class Survey(Measuring, Transform[Shot, Any]):
         super().__init__(name, **properties)
         self.taken: Taken = lambda slide, index, verdict: None
 
+    def start(self) -> None:
+        """Load what measures offsets, which the first pair should not wait for."""
+        import skimage.registration  # noqa: F401
+
     def negotiate_pad(self, pad: str, caps: Caps, state: _Surveyed | None) -> tuple[Caps | None, _Surveyed]:
         """Open a scan; what follows needs to be measured before there are caps to send."""
         scan: Scan = caps.scan

@@ -274,6 +274,7 @@ async def test_what_is_no_upgrade_or_no_scan_is_refused(service: Any) -> None:
         ({"width": 9000, "height": 9000}, "size"),
         ({"grid": {**GRID, "columns": 9999, "rows": 9999}}, "fields"),
         ({"grid": {**GRID, "step_x": 1e6}}, "area"),
+        ({"grid": {**GRID, "step_y": 7.0}}, "step"),
         ({"grid": None, "area": [0.0, 0.0, 1e9, 1.0]}, "area"),
         ({"grid": None}, "invalid"),
         ({"area": [0.0, 0.0, 1.0, 1.0]}, "invalid"),
@@ -291,7 +292,7 @@ async def test_a_scan_that_cannot_be_taken_is_refused(service: Any, changes: dic
 async def test_only_so_many_scans_are_open(service: Any) -> None:
     most = service.app[SCANS]._limits.open
     infos = [await opened(service) for _ in range(most)]
-    assert (await service.json("POST", "/ingest", 503, json={**OPENING, "grid": GRID}))["code"] == "scans"
+    assert (await service.json("POST", "/ingest", 429, json={**OPENING, "grid": GRID}))["code"] == "scans"
     async with line(service, infos[0]["url"]) as scanner:
         await scanner.say(type="abort")
         await scanner.hear("end")

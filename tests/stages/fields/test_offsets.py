@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hema_stages.fields.offsets import Neighbours, Placed, pair_offset
+from hema_stages.fields.offsets import MOST_PAIRS, Neighbours, Placed, pair_offset
 
 SIDE, STEP = 320, 240
 
@@ -70,3 +70,11 @@ def test_past_its_bytes_the_oldest_picture_goes(scene: np.ndarray) -> None:
     near.add(0, taken(scene, 20, 20))
     near.add(1, taken(scene, 400, 300))
     assert near.add(2, taken(scene, 20, 20 + STEP)) == {}
+
+
+def test_of_many_fields_in_one_place_only_some_are_measured(scene: np.ndarray) -> None:
+    near = Neighbours(5.0, 64 << 20)
+    for index in range(16):
+        near.add(index, taken(scene, 20 + index, 20))
+    assert len(near.add(16, taken(scene, 40, 20))) == MOST_PAIRS
+    assert near.unclear == 4 + sum(range(4))

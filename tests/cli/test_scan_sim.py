@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hema_stream.cli.scan.faults import Faults, plan_course
@@ -31,6 +31,7 @@ def test_what_is_no_fault_is_named(text: str) -> None:
         Faults.parse(text)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), FAULTS, st.integers(0, 99), st.integers(1, 8))
 def test_a_course_has_every_field_that_is_not_lost_and_none_comes_too_late(
     fields: int, faults: Faults, seed: int, reach: int
@@ -51,6 +52,7 @@ def test_the_fields_that_are_lost_depend_on_their_share_and_the_seed_alone() -> 
     assert plan_course(40, clean, 7, 4).lost == plan_course(40, faulty, 7, 4).lost
 
 
+@settings(deadline=None)
 @given(
     st.tuples(st.integers(64, 3000), st.integers(64, 3000)),
     st.tuples(st.integers(64, 900), st.integers(64, 900)),

@@ -23,6 +23,7 @@ from hema_stream.cli.scan.picture import Cut, Picture
 SIDE = ("--field", "170", "150", "--overlap", "0.3")
 SMALL = ("--field", "110", "100", "--overlap", "0.4")
 CUTS = 10
+pytestmark = pytest.mark.timeout(400)  # two whole scans a test, on machines with other work to do
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def play(service: ServiceProcess, image: Path, *options: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the scanner was told, and the report."""
     command = [sys.executable, "-m", "hema_stream.cli", "scan-sim", image, "--url", service.base, "--json", *options]
-    done = subprocess.run([*map(str, command), "--token", service.token], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([*map(str, command), "--token", service.token], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     return told, service.ask("GET", f"/slides/{told['slide']}/report")
@@ -137,7 +138,7 @@ def test_killed_in_mid_scan_the_next_start_goes_on_and_the_report_is_the_same(
     with ServiceProcess(tmp_path / "data", tmp_path, first.token) as second:
         for _ in range(100):
             try:
-                end = asyncio.run(asyncio.wait_for(send(second, url, len(cut) + 1), 90))
+                end = asyncio.run(asyncio.wait_for(send(second, url, len(cut) + 1), 180))
                 break
             except aiohttp.WSServerHandshakeError as error:
                 if error.status != 503:  # what it has is being gone through again
@@ -154,8 +155,11 @@ def test_a_scanner_that_is_interrupted_gives_its_scan_up(service: ServiceProcess
     command = [sys.executable, "-m", "hema_stream.cli", "scan-sim", fields / "chula-106.png", "--url", service.base]
     options = ["--token", service.token, "--rate", "2", *SIDE]
     scanner = subprocess.Popen([*map(str, command), *options], stderr=subprocess.PIPE, text=True)
-    service.wait(lambda slides: slides[0]["status"] == "running" and slides[0]["counts"].get("cells", 0) > 0)
-    scanner.send_signal(signal.SIGINT)
-    assert scanner.wait(20) == 130
-    service.wait(lambda slides: slides[0]["status"] == "cancelled", 20)
+    try:
+        service.wait(lambda slides: slides[0]["status"] == "running" and slides[0]["counts"].get("cells", 0) > 0)
+        scanner.send_signal(signal.SIGINT)
+        assert scanner.wait(60) == 130
+    finally:
+        scanner.kill()
+    service.wait(lambda slides: slides[0]["status"] == "cancelled", 60)
     assert service.ask("GET", "/slides?limit=1")["slides"][0]["report"]

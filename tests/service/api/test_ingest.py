@@ -12,9 +12,12 @@ from typing import Any
 
 import msgpack
 import pytest
-from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from test_docs import blocks
 
+from hema_stream.cli.scan.faults import Faults, plan_course
+from hema_stream.cli.scan.picture import Cut
+from hema_stream.cli.scan.scanner import Scanner
 from hema_stream.core.scan_folder import kept_fields
 from hema_stream.service.auth import Scope
 from hema_stream.service.parts import DISPATCHER, SCANS, SETTINGS, STORE
@@ -347,3 +350,44 @@ async def test_its_picture_is_not_there_and_says_so(service: Any) -> None:
         await scanner.hear("end")
     answer = await service.ask("GET", f"/slides/{info['slide']}/image_files/8/0_0.jpeg")
     assert answer.status in (404, 422)
+
+
+def played(service: Any, session: ClientSession, faults: str, interval: float = 0.0) -> Scanner:
+    """scan-sim's scanner with a course of 30 fields."""
+    cut = Cut(64, 64, 6, 5, 60, 60, 0.5)
+    course = plan_course(len(cut), Faults.parse(faults), 3, 4)
+
+    def take(index: int) -> dict[str, Any]:
+        x, y = cut.corner(index)
+        return {**field(0), "index": index, "x": x * cut.mpp, "y": y * cut.mpp}
+
+    return Scanner(session, cut, course, take, interval)
+
+
+@pytest.mark.parametrize("gridded", [True, False])
+async def test_the_scanner_of_scan_sim_sends_each_field_once_whatever_goes_wrong(service: Any, gridded: bool) -> None:
+    headers = {"Authorization": f"Bearer {service.token}"}
+    async with ClientSession(service.base, headers=headers) as session:
+        scanner = played(service, session, "lost=0.1,repeated=0.2,reordered=0.4,cut=6")
+        told = await asyncio.wait_for(scanner.scan("scan", gridded), 60)
+    lost = scanner._course.lost
+    assert (told.end["status"], told.cuts, len(lost), told.refused) == ("done", 6, 3, {})
+    (numbers,) = survey(service).fields.values()
+    assert sorted(numbers) == sorted(set(range(30)) - lost)
+    assert told.accepted == set(numbers)
+    (passed,) = survey(service).passed.values()
+    assert passed[-1].taken == 30
+    assert any(mark.sealed for mark in passed) is not gridded
+
+
+async def test_a_scanner_of_scan_sim_that_is_cancelled_gives_its_scan_up(service: Any) -> None:
+    headers = {"Authorization": f"Bearer {service.token}"}
+    async with ClientSession(service.base, headers=headers) as session:
+        scanner = played(service, session, "", interval=0.1)
+        scanning = asyncio.create_task(scanner.scan("scan"))
+        async with asyncio.timeout(20):
+            while not scanner.told.accepted:
+                await asyncio.sleep(0.01)
+        scanning.cancel()
+        await asyncio.gather(scanning, return_exceptions=True)
+    await service.until(scanner.told.slide, "cancelled")

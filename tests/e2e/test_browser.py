@@ -106,7 +106,7 @@ def assert_shown_equals(page: Any, stage: Any, report: dict[str, Any]) -> None:
         share = next(
             s for s in report["rbc_analysis"]["distribution"].values() if f"{s['count']:,}" == number
         )  # fmt: skip
-        assert percent == f"{share['percent']:.1f}"
+        assert percent == ("<0.1" if 0 < share["percent"] < 0.05 else f"{share['percent']:.1f}")
         assert limits == f"{share['ci95'][0]:.1f} to {share['ci95'][1]:.1f}"
 
 

@@ -4,8 +4,9 @@ const number = new Intl.NumberFormat("en-GB");
 
 export const count = (n: number | undefined): string => number.format(n ?? 0);
 
-export const percent = (value: number | null | undefined, digits = 1): string =>
-  value == null ? "–" : value.toFixed(digits);
+/** A percentage with one decimal; what is more than nothing is not shown as nothing. */
+export const percent = (value: number | null | undefined): string =>
+  value == null ? "–" : value > 0 && value < 0.05 ? "<0.1" : value.toFixed(1);
 
 export function bytes(n: number): string {
   const units = ["B", "kB", "MB", "GB"];

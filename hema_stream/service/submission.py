@@ -13,7 +13,12 @@ from hema_stream.core.errors import InputCode, InputError
 from hema_stream.service.jobs import Job, Origin, Status
 
 LONGEST_NAME = 200
-FIRST = {Origin.PATH: Status.QUEUED, Origin.UPLOAD: Status.UPLOADING, Origin.INGEST: Status.RUNNING}
+FIRST = {
+    Origin.PATH: Status.QUEUED,
+    Origin.FOLDER: Status.QUEUED,
+    Origin.UPLOAD: Status.UPLOADING,
+    Origin.INGEST: Status.RUNNING,
+}
 """Where a job of each origin begins: what a scanner sends never waits in the queue."""
 
 

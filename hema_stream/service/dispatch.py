@@ -220,6 +220,8 @@ class Dispatcher:
     async def _begin_anew(self) -> None:
         """Queue again what was open, and start a pipeline again until one runs."""
         await asyncio.to_thread(recover, self._store, self._settings.results, self._settings.limits.jobs.attempts)
+        for slide in self._open | self._scans:
+            await self._tell_end(slide)
         self._open.clear()
         self._scans.clear()
         while not self.pipeline.running:
@@ -230,6 +232,13 @@ class Dispatcher:
                 _log.exception("pipeline cannot be started")
         await self._resume_scans()
         self.wake()
+
+    async def _tell_end(self, slide: str) -> None:
+        """Tell whoever follows a slide that it had ended, where its report was there when the pipeline failed."""
+        job = await asyncio.to_thread(self._store.get, slide)
+        if job is not None and Status(job.status).over:
+            end = self._hub.finish(slide, job.status, report_url(slide) if job.sha256 else None, job.sha256)
+            self.on_ended(slide, end)
 
     async def _resume_scans(self) -> None:
         """Go on with the scans that are still marked as running."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_models.networks import classifier_network, mirrored
-from hema_models.training.augment import FINE, HARD, MILD, Jitter, centre, jitter
+from hema_models.training.augment import FINE, MILD, WIDE, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, LabelledCrops, load_crops
 from hema_models.training.folds import PIECE, deal_balanced
 from hema_models.weights.state import load_state, save_state
@@ -55,7 +55,7 @@ class ClassifyRecipe:
 
 
 RECIPES = {
-    "wbc": ClassifyRecipe(16, (HARD, FINE, FINE), mixup=0.2, views=2),
+    "wbc": ClassifyRecipe(20, (FINE, FINE, WIDE), mixup=0.2, views=4),
     "rbc": ClassifyRecipe(5, (MILD,)),
 }
 

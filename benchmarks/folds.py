@@ -26,7 +26,7 @@ from hema_models.training.crops import STREAMS
 
 from hema_stream.core.taxonomy import load_taxonomy
 
-APART = {"wbc": ("chula_wbc",), "rbc": ()}  # left out of every fold's training and answered by every fold's model
+APART = {"wbc": ("chula_wbc",), "rbc": ()}  # left out of every fold's training
 PROGRAM = str(Path(sys.executable).with_name("hema-stream"))
 
 
@@ -74,13 +74,14 @@ def _temperature(stream: str, names: Sequence[str], rows: list[dict[str, str]]) 
 
 
 def answer(stream: str, data: Path, work: Path, fold: int) -> list[dict[str, str]]:
-    """Let the product answer the fold's pictures, and those of the sources kept apart, with the fold's model."""
+    """Let the product answer the fold's pictures with the fold's model; the first fold's answers the sources kept apart."""
     rows = held_out(stream, work, fold)
     card = work / f"{stream}-{fold}.card.json"
     with (data / "labels.csv").open(newline="") as handle:
         labelled = [row for row in csv.DictReader(handle) if row["split"] == "train"]
     names = {row["name"] for row in rows}
-    chosen = [row for row in labelled if row["path"] in names or row["source"] in APART[stream]]
+    apart = APART[stream] if fold == 0 else ()
+    chosen = [row for row in labelled if row["path"] in names or row["source"] in apart]
     answers = _classify(stream, data, work, card, chosen)
     points = [row for row in rows if "#" in row["name"]]
     if points:

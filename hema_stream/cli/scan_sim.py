@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ def command(
         import aiohttp  # noqa: F401
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is missing: pip install 'hema-stream[server]'") from error
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may have inherited none
     from hema_stream.cli.scan.faults import Faults, plan_course
     from hema_stream.cli.scan.picture import Cut, Picture
 

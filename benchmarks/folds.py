@@ -74,7 +74,7 @@ def _temperature(stream: str, names: Sequence[str], rows: list[dict[str, str]]) 
 
 
 def answer(stream: str, data: Path, work: Path, fold: int) -> list[dict[str, str]]:
-    """Let the product answer the fold's pictures with the fold's model; the first fold's answers the sources kept apart."""
+    """Let the product answer a fold's pictures with its model; the first fold's answers the sources kept apart."""
     rows = held_out(stream, work, fold)
     card = work / f"{stream}-{fold}.card.json"
     with (data / "labels.csv").open(newline="") as handle:

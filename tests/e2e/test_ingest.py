@@ -156,7 +156,7 @@ def test_a_scanner_that_is_interrupted_gives_its_scan_up(service: ServiceProcess
     options = ["--token", service.token, "--rate", "2", *SIDE]
     scanner = subprocess.Popen([*map(str, command), *options], stderr=subprocess.PIPE, text=True)
     try:
-        service.wait(lambda slides: slides and slides[0]["status"] == "running" and slides[0]["counts"].get("cells", 0) > 0)
+        service.wait(lambda held: held and held[0]["status"] == "running" and held[0]["counts"].get("cells", 0) > 0)
         scanner.send_signal(signal.SIGINT)
         assert scanner.wait(60) == 130
     finally:

@@ -201,14 +201,16 @@ def measure(browser: Any, page: Any, cells: int, seconds: float) -> dict[str, An
     slowest = sorted(drawn)[-max(len(drawn) // 100, 1) :]
     return {
         "detail": page.locator("[data-detail]").get_attribute("data-detail"),
-        "in_view": page.evaluate("() => { const l = document.querySelector('[data-detail]').live;"
-                                 " return l.scene.grid.about(l.overlay.box); }"),
+        "in_view": page.evaluate(
+            "() => { const l = document.querySelector('[data-detail]').live;"
+            " return l.scene.grid.about(l.overlay.box); }"
+        ),
         "frames": len(drawn),
         "median_fps": 1000 / statistics.median(drawn),
         "mean_fps": 1000 * len(drawn) / sum(drawn),
         "worst_percent_ms": statistics.mean(slowest),
         "script_median_fps": 1000 / statistics.median(script),
-    }  # fmt: skip
+    }
 
 
 def run(base: str, token: str, chromium: str, seconds: float, rounds: int, shots: Path | None) -> dict[str, Any]:
@@ -252,8 +254,11 @@ def table(found: dict[str, Any]) -> str:
             f"| {middle['mean_fps']:.1f} | {middle['worst_percent_ms']:.0f} ms |"
         )
     first = {key: statistics.median(r[key] for r in found["first"]) / 1000 for key in ("picture", "cells", "all")}
-    lines += ["", f"first picture {first['picture']:.2f} s, first cells {first['cells']:.2f} s, "
-                  f"all {CELLS:,} cells {first['all']:.2f} s after the page was asked for"]  # fmt: skip
+    lines += [
+        "",
+        f"first picture {first['picture']:.2f} s, first cells {first['cells']:.2f} s, "
+        f"all {CELLS:,} cells {first['all']:.2f} s after the page was asked for",
+    ]
     return "\n".join(lines)
 
 

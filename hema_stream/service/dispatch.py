@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -22,6 +21,7 @@ from hema_stream.service.live import End
 from hema_stream.service.recovery import recover
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.submission import contained
+from hema_stream.service.tasks import Tasks
 from hema_stream.service.warm import WarmPipeline
 
 RETRY_AFTER = 5.0
@@ -57,7 +57,7 @@ class Dispatcher:
         self._held = False
         self._woken = asyncio.Event()
         self._dispatching: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("dispatch")
 
     @property
     def ready(self) -> bool:
@@ -78,8 +78,7 @@ class Dispatcher:
         await asyncio.to_thread(recover, self._store, self._settings.results, self._settings.limits.jobs.attempts)
         await self.pipeline.start()
         await self._resume_scans()
-        self._dispatching = asyncio.create_task(self._dispatch())
-        self._dispatching.add_done_callback(self._reap)
+        self._dispatching = self._tasks.spawn(self._dispatch())
         self.wake()
 
     async def stop(self) -> None:
@@ -88,7 +87,7 @@ class Dispatcher:
             self._dispatching.cancel()
             await asyncio.gather(self._dispatching, return_exceptions=True)
         await self.pipeline.stop(self._settings.limits.jobs.grace)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.settle()
         await asyncio.to_thread(recover, self._store, self._settings.results, None, WITH_FILES)
 
     def hold(self, held: bool) -> None:
@@ -138,7 +137,7 @@ class Dispatcher:
     def _slide_opened(self, slide: Slide) -> None:
         """Keep what a slide was opened as."""
         _log.info("opened", job=slide.id, width=slide.width, height=slide.height)
-        self._spawn(asyncio.to_thread(self._store.opened, slide.id, facts_of(slide)))
+        self._tasks.spawn(asyncio.to_thread(self._store.opened, slide.id, facts_of(slide)))
 
     async def _dispatch(self) -> None:
         while True:
@@ -191,7 +190,7 @@ class Dispatcher:
 
     def _slide_ended(self, slide: str, status: str, error: BaseException | None) -> None:
         # In a task, so that everything that the pipeline told before is in the hub by then.
-        self._spawn(self._write_end(slide, status, error))
+        self._tasks.spawn(self._write_end(slide, status, error))
 
     async def _write_end(self, slide: str, status: str, error: BaseException | None) -> None:
         try:
@@ -215,7 +214,7 @@ class Dispatcher:
 
     def _pipeline_failed(self, error: BaseException) -> None:
         self._failures += 1
-        self._spawn(self._begin_anew())
+        self._tasks.spawn(self._begin_anew())
 
     async def _begin_anew(self) -> None:
         """Queue again what was open, and start a pipeline again until one runs."""
@@ -248,16 +247,6 @@ class Dispatcher:
             if job.id in self._unwanted:
                 self._slide_ended(job.id, Status.CANCELLED, None)
         await self.resume([job for job in scans if job.id not in self._unwanted])
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            _log.error("dispatch failed", exc_info=error)
 
 
 async def _no_scans(jobs: list[Job]) -> None:

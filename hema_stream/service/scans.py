@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,7 @@ from hema_stream.service.ingest import Ended, IngestLimits, Opening, Push, Wante
 from hema_stream.service.jobs import Job
 from hema_stream.service.live import End
 from hema_stream.service.spool import Kept, Spool, replayed
+from hema_stream.service.tasks import Tasks
 
 LOOK = 5.0
 """Seconds between two looks for scanners that are gone."""
@@ -43,7 +45,7 @@ class Scans:
         self._spools: dict[str, Spool] = {}
         self._orders: dict[str, asyncio.Queue[Field | FieldsPassed | None]] = {}
         self._room: dict[str, asyncio.Event] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("scans")
         dispatcher.on_ended, dispatcher.pipeline.on_taken = self.finish, self.left
         dispatcher.resume = self.resume
 
@@ -76,7 +78,7 @@ class Scans:
         """Open the slide in the pipeline; its job is in the database, marked as running."""
         push = self._pushes[job.id]
         self._dispatcher.begin_scan(job, push.scan)
-        self._spawn(self._carry_out(push, ()))
+        self._tasks.spawn(self._carry_out(push, ()))
 
     def forget(self, slide: str) -> None:
         """Let go of a scan."""
@@ -101,7 +103,7 @@ class Scans:
             push.received = {field.index for field in kept.fields}
             push.taken, push.replaying = kept.taken, True
             self._dispatcher.begin_scan(job, push.scan)
-            self._spawn(self._replay(push, kept))
+            self._tasks.spawn(self._replay(push, kept))
             _log.info("scan resumed", slide=job.id, fields=len(kept.fields), closed=kept.taken is not None)
 
     def hang_up(self) -> None:
@@ -133,7 +135,7 @@ class Scans:
 
     def abort(self, slide: str) -> None:
         """Cancel the slide."""
-        self._spawn(self._dispatcher.cancel(slide))
+        self._tasks.spawn(self._dispatcher.cancel(slide))
 
     # What the pipeline and the dispatcher tell.
 
@@ -185,14 +187,14 @@ class Scans:
             if self._pushes.get(slide) is not push:
                 return
             if isinstance(order, Field):
-                if await self._kept(push, lambda field=order: spool.keep(field, push.scan)):  # type: ignore[misc]
+                if await self._kept(push, partial(spool.keep, order, push.scan)):
                     push.kept(order.index)
                     pipeline.push(slide, order)
                 else:
                     push.not_kept(order.index)
             elif isinstance(order, FieldsPassed):
                 if order.taken is not None:
-                    await self._kept(push, lambda taken=order.taken: spool.close(taken))  # type: ignore[misc]
+                    await self._kept(push, partial(spool.close, order.taken))
                 pipeline.pass_by(slide, order)
             else:
                 pipeline.close_scan(slide)
@@ -205,16 +207,6 @@ class Scans:
             _log.exception("scan cannot be kept", slide=push.slide)
             return False
         return True
-
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            _log.error("scan failed", exc_info=error)
 
     def _wanted(self, opening: Opening) -> Wanted:
         told, panel = opening.wanted, self._panel

@@ -60,11 +60,26 @@ def drawn(shown: Standing, stale: str = "", width: int = 120) -> str:
 def test_the_page_shows_what_runs_what_ended_and_how_much_room_there_is() -> None:
     text = drawn(standing())
     for word in (
-        "0.1.0", "ready", "up 1 d 1 h", "1,204 done", "3 queued", "1 browser follows live", "smear-1.svs", "12/30",
-        "12,345", "12,000", "2 min", "~3 min", "/srv/scans", "unreachable: gone", "120.0 GiB free of 500.0 GiB",
-        "nothing on it", "1 min 30 s", "12,000 red  45 white  300 platelets",
+        "0.1.0",
+        "ready",
+        "up 1 d 1 h",
+        "1,204 done",
+        "3 queued",
+        "1 browser follows live",
+        "smear-1.svs",
+        "12/30",
+        "12,345",
+        "12,000",
+        "2 min",
+        "~3 min",
+        "/srv/scans",
+        "unreachable: gone",
+        "120.0 GiB free of 500.0 GiB",
+        "nothing on it",
+        "1 min 30 s",
+        "12,000 red  45 white  300 platelets",
         "white cells 33 classified: neutrophil 100%",
-    ):  # fmt: skip
+    ):
         assert word in text, word
     assert "not ready" not in text
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright import sync_api as playwright
 from service_process import ServiceProcess
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -103,9 +104,7 @@ def assert_shown_equals(page: Any, stage: Any, report: dict[str, Any]) -> None:
     red = page.get_by_role("table", name="Red cell morphology")
     for row in red.locator("tbody tr").all()[:-1]:
         number, percent, limits = (cell.inner_text().strip() for cell in row.locator("td").all())
-        share = next(
-            s for s in report["rbc_analysis"]["distribution"].values() if f"{s['count']:,}" == number
-        )  # fmt: skip
+        share = next(s for s in report["rbc_analysis"]["distribution"].values() if f"{s['count']:,}" == number)
         assert percent == ("<0.1" if 0 < share["percent"] < 0.05 else f"{share['percent']:.1f}")
         assert limits == f"{share['ci95'][0]:.1f} to {share['ci95'][1]:.1f}"
 
@@ -267,7 +266,7 @@ def test_everything_is_reached_by_keyboard(page: Any, service: ServiceProcess) -
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Any, service: ServiceProcess, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing").Axe()
+    axe = Axe()
     page = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme).new_page()
 
     def check(place: str) -> None:

@@ -11,7 +11,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from hema_stream.service import dispatch, warm
 from hema_stream.service.app import make_app
-from hema_stream.service.jobs import Job, JobStore, Origin
+from hema_stream.service.jobs import Job, JobStore, Origin, Status
+from hema_stream.service.jobs.store import Ending
 from hema_stream.service.parts import DISPATCHER, HUB, STORE
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.submission import new_job
@@ -51,6 +52,20 @@ async def test_who_follows_a_slide_that_is_begun_anew_is_sent_away_to_come_again
     service.app[HUB].begin(slide, "slow-1.png")
     assert feed.given_up
     assert service.app[HUB].follow(slide, "").run != feed.run
+
+
+async def test_a_slide_whose_end_was_written_as_the_pipeline_failed_is_told_as_ended(service: Any) -> None:
+    slide = await service.submit("slow-1.png")
+    await service.until(slide, "running")
+    feed = service.app[HUB].follow(slide, "")
+    while feed.untouched:
+        await asyncio.sleep(0.01)
+    service.app[STORE].end(slide, Ending(Status.DONE))
+    service.app[DISPATCHER]._pipeline_failed(RuntimeError("injected"))
+    async with asyncio.timeout(5):
+        while feed.end is None:
+            await asyncio.sleep(0.01)
+    assert feed.end.status == "done"
 
 
 async def test_a_service_that_stops_goes_on_where_it_was(

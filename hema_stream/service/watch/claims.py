@@ -50,6 +50,11 @@ class Claimed:
     attempt: int
 
     @property
+    def key(self) -> str:
+        """Made with the claim at random, the same over all attempts: its folder's name before the count."""
+        return self.path.parent.name.partition(".")[0]
+
+    @property
     def name(self) -> str:
         """The file's name."""
         return self.path.name

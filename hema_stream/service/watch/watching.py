@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from time import monotonic
 
@@ -22,7 +22,7 @@ async def watch(
     rules: WatchRules,
     stop: asyncio.Event | None = None,
     may_claim: Callable[[], bool] = lambda: True,
-) -> AsyncIterator[Claimed]:
+) -> AsyncGenerator[Claimed]:
     """Yield slides of a folder as they are whole, each for one watcher alone; first those that an earlier run left.
 
     The next slide is claimed when the one before has been taken: whoever iterates slowly claims slowly. What cannot

@@ -10,11 +10,12 @@ import pretend
 import pytest
 from watched import put, running
 
-from hema_stream.core.errors import ConfigError
 from hema_stream.service import warm
-from hema_stream.service.daemon import folders, source
+from hema_stream.service.daemon import folders
 from hema_stream.service.daemon.source import folder_watch
 from hema_stream.service.parts import STORE
+from hema_stream.service.settings import load_limits
+from hema_stream.service.watch import WatchRules
 
 RULES = {
     "suffixes": (".png",),
@@ -31,10 +32,9 @@ RULES = {
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> Any:
-    rules = pytest.importorskip("hema_stream.service.watch", reason="no source of watched folders here").WatchRules
     monkeypatch.setattr(warm, "build_pipeline", pretend.build)
     monkeypatch.setattr(folders, "LOOK", 0.01)
-    return {"watch": rules(**RULES)}
+    return load_limits().model_copy(update={"watch": WatchRules(**RULES)})
 
 
 async def test_files_are_claimed_analysed_and_kept_or_quarantined(configured: Any, inbox: Path, limits: Any) -> None:
@@ -56,9 +56,3 @@ async def test_a_slide_is_not_given_up_for_stops(configured: Any, inbox: Path, l
         box.stage.go.set()
         await box.until(lambda: box.names("done") == ["slow-1.png", "slow-2.png", "slow-3.png"])
         assert box.app[STORE].counts() == {"done": 3}
-
-
-def test_without_the_source_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "MODULE", "hema_stream.service.nowhere")
-    with pytest.raises(ConfigError, match="folders cannot be watched"):
-        folder_watch({"watch": None})  # type: ignore[arg-type]

@@ -1,0 +1,39 @@
+"""Work that goes on beside whoever began it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+class Tasks:
+    """Holds tasks until they end, since the loop alone would let go of them, and logs those that fail.
+
+    Args:
+        what: named where one fails.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin something."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._reap)
+        return task
+
+    async def settle(self) -> None:
+        """Wait until all have ended."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _reap(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("task failed", what=self._what, exc_info=error)

@@ -63,7 +63,7 @@ def segment(
 @command.command()
 @click.option("--data", type=FOLDER, required=True, help="Folder with labels.csv and chula_rbc12.")
 @click.option("--architecture", default="tf_efficientnet_lite0", show_default=True, help="timm model.")
-@click.option("--passes", type=float, help="Passes over the data, instead of the recipe's.")
+@click.option("--passes", type=float, help="One round of so many passes over the data, instead of the recipe's.")
 @click.option("--piece", default=8, show_default=True, help="Fields of a block that stay together; more are cut up.")
 @common_options
 def rbc(**options: Any) -> None:
@@ -74,7 +74,7 @@ def rbc(**options: Any) -> None:
 @command.command()
 @click.option("--data", type=FOLDER, required=True, help="Folder with labels.csv.")
 @click.option("--architecture", default="tf_efficientnet_lite0", show_default=True, help="timm model.")
-@click.option("--passes", type=float, help="Passes over the data, instead of the recipe's.")
+@click.option("--passes", type=float, help="One round of so many passes over the data, instead of the recipe's.")
 @common_options
 def wbc(**options: Any) -> None:
     """Train the white cell classifier."""
@@ -102,7 +102,7 @@ def _classifier(
 
     classes = load_taxonomy(stream).names
     recipe = replace(RECIPES[stream], folds=folds, fold=fold, exclude=exclude_source, piece=piece)
-    recipe = replace(recipe, passes=passes) if passes else recipe
+    recipe = replace(recipe, rounds=(replace(recipe.rounds[0], passes=passes),)) if passes else recipe
     crops, held, logits = train_classifier(stream, data, classes, start, out, recipe, architecture, click.echo)
     card = write_card(out, architecture, stream, classes, "research use; see the data", views=recipe.views)
     click.echo(f"card: {card}")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hema_models.cropping import crop_sides, gather_crops
 from hema_models.networks import mirrored
-from hema_models.training.augment import FINE, MILD, WIDE, centre, jitter
+from hema_models.training.augment import FINE, HARD, MILD, centre, jitter
 from hema_models.training.canvas import CanvasComposer
 from hema_models.training.classify import partial_loss
 from hema_models.training.crops import STREAMS
@@ -98,7 +98,7 @@ class TestCrops:
         np.testing.assert_allclose(crop, 100, atol=1)
 
 
-@pytest.mark.parametrize("how", [FINE, MILD, WIDE])
+@pytest.mark.parametrize("how", [FINE, HARD, MILD])
 def test_jitter_is_repeatable_and_changes_something(how: object) -> None:
     window = np.random.default_rng(0).integers(0, 255, (116, 116, 3), np.uint8)
     ground = np.full(3, 220, np.uint8)

@@ -14,9 +14,10 @@ from hema_models.training.crops import WINDOW
 class Jitter:
     """How far crops are changed; shares of the side, degrees of hue, factors.
 
-    White cells get the fine setting, which keeps what tells their stages apart, and for one crop in three the wide one;
-    red cells, told by pallor and size, the mild one. Half of the crops are widened by up to ``widen``, as the pipeline
-    widens those of cells that are too large for the square.
+    White cells get the fine setting, which keeps what tells their stages apart, and in turn the wide and the hard one;
+    the hard one stands for the cameras and stains of other laboratories. Red cells, told by pallor and size, get the
+    mild one. ``contrast`` is what is left of it under a veil of one colour. Half of the crops are widened by up to
+    ``widen``, as the pipeline widens those of cells that are too large for the square.
     """
 
     shift: float
@@ -30,11 +31,15 @@ class Jitter:
     shading: float
     cut: float = 0.25
     widen: float = 0.0
+    contrast: tuple[float, float] = (1.0, 1.0)
 
 
 FINE = Jitter(0.05, 0.08, 8.0, (0.7, 1.3), (0.8, 1.2), (0.85, 1.2), 1.0, 0.0, 0.1, 0.1, widen=0.3)
 MILD = Jitter(0.05, 0.06, 14.0, (0.5, 1.5), (0.7, 1.25), (0.8, 1.25), 1.2, 0.05, 0.15)
 WIDE = replace(MILD, widen=0.3)
+HARD = Jitter(0.06, 0.10, 43.0, (0.2, 1.8), (0.5, 1.4), (0.7, 1.4), 2.5, 0.1, 0.25, widen=0.3, contrast=(0.3, 1.2))
+HAZE, HAZE_HUE = (90.0, 190.0), 20.0
+"""Grey levels of the veil that a loss of contrast draws colours to, and by how much its channels differ."""
 
 
 def jitter(
@@ -107,6 +112,10 @@ def _colour(crop: NDArray[np.uint8], how: Jitter, rng: np.random.Generator) -> N
         slope = np.linspace(-1, 1, side, dtype=np.float32) * rng.uniform(-how.shading, how.shading)
         light = 1 + (slope[:, None] if rng.random() < 0.5 else slope[None]) * np.ones((side, side), np.float32)
         out = np.clip(out * light[..., None], 0, 255).astype(np.uint8)
+    contrast = rng.uniform(*how.contrast)
+    if contrast != 1.0:
+        haze = rng.uniform(*HAZE) + rng.normal(0, HAZE_HUE, 3)
+        out = np.clip(out * np.float32(contrast) + np.float32(1 - contrast) * haze, 0, 255).astype(np.uint8)
     return np.asarray(out, np.uint8)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_models.networks import classifier_network, mirrored
-from hema_models.training.augment import FINE, MILD, WIDE, Jitter, centre, jitter
+from hema_models.training.augment import FINE, HARD, MILD, WIDE, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, LabelledCrops, load_crops
 from hema_models.training.folds import PIECE, deal_balanced
 from hema_models.weights.state import load_state, save_state
@@ -22,13 +22,25 @@ MEAN = STD = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
+class Round:
+    """One rise and fall of the learning rate, which begins with the averaged weights of the round before it.
+
+    Attributes:
+        passes: over the data.
+        jitters: settings of which each crop draws one.
+    """
+
+    passes: float
+    jitters: tuple[Jitter, ...]
+
+
+@dataclass(frozen=True)
 class ClassifyRecipe:
     """What is trained and how; the defaults of each stream are the shipped model's.
 
     Attributes:
-        passes: over the data; batch: crops a step.
+        rounds: what is gone through in turn; batch: crops a step.
         views: mirror images over which the trained network answers, see ``ModelCard``.
-        jitters: settings of which each crop draws one.
         mixup: parameter of the beta distribution by which two crops are blended (Zhang et al., ICLR 2018); 0 for none.
         balance: power of a class's frequency by which it is drawn more often (1 draws all classes alike).
         frozen: the network's first modules, which keep their start weights where the architecture has them. It takes
@@ -38,8 +50,7 @@ class ClassifyRecipe:
         piece: fields of a block that stay on one side of a split.
     """
 
-    passes: float
-    jitters: tuple[Jitter, ...]
+    rounds: tuple[Round, ...]
     mixup: float = 0.0
     views: Literal[1, 2, 4] = 1
     batch: int = 32
@@ -55,8 +66,8 @@ class ClassifyRecipe:
 
 
 RECIPES = {
-    "wbc": ClassifyRecipe(20, (FINE, FINE, WIDE), mixup=0.2, views=4),
-    "rbc": ClassifyRecipe(5, (MILD,)),
+    "wbc": ClassifyRecipe((Round(20, (FINE, FINE, WIDE)), Round(6, (FINE, HARD))), mixup=0.2, views=2),
+    "rbc": ClassifyRecipe((Round(5, (MILD,)),)),
 }
 
 
@@ -90,12 +101,34 @@ def train_classifier(
     if start:
         report(f"start weights: {load_state(model, start)} tensors taken from {start.name}")
         _freeze(model, recipe.frozen)
+    for number, course in enumerate(recipe.rounds, 1):
+        report(f"round {number} of {len(recipe.rounds)}")
+        model = _train_round(model, crops, rows, course, recipe, side, rng, report)
+    save_state(model, out)
+    report(f"{len(rows)} crops {dict(Counter(crops.labels[rows].tolist()))}; weights in {out}")
+    answering = mirrored(model, recipe.views)
+    return crops, held, predict(answering, centre(crops.windows[held], side))
+
+
+def _train_round(
+    model: Any,
+    crops: LabelledCrops,
+    rows: NDArray[np.int64],
+    course: Round,
+    recipe: ClassifyRecipe,
+    side: int,
+    rng: np.random.Generator,
+    report: Callable[[str], None],
+) -> Any:
+    """Train on ``rows`` of the crops, cut to ``side``; returns the averaged network, the one given is used up."""
+    import torch
+
     model = model.to(memory_format=torch.channels_last).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     average = torch.optim.swa_utils.AveragedModel(model, avg_fn=_moving_average, use_buffers=True)
     _half_but_depthwise(model)  # after the copy, which must keep its own kernels
-    steps = math.ceil(recipe.passes * len(rows) / recipe.batch)
+    steps = math.ceil(course.passes * len(rows) / recipe.batch)
     weights = _draw_weights(crops.labels[rows], recipe.balance)
     allowed = torch.from_numpy(crops.allowed)
     running = 0.0
@@ -104,7 +137,7 @@ def train_classifier(
             group["lr"] = recipe.learning_rate * _schedule(step, steps)
         drawn = rng.choice(rows, recipe.batch, p=weights)
         pictures = [
-            jitter(crops.windows[i], crops.grounds[i], side, recipe.jitters[rng.integers(len(recipe.jitters))], rng)
+            jitter(crops.windows[i], crops.grounds[i], side, course.jitters[rng.integers(len(course.jitters))], rng)
             for i in drawn
         ]
         images, possible = _tensor(np.stack(pictures)), allowed[torch.from_numpy(drawn)]
@@ -121,10 +154,7 @@ def train_classifier(
         running = running * 0.95 + 0.05 * float(loss.detach()) if step else float(loss.detach())
         if step % 50 == 49:
             report(f"step {step + 1} of {steps}: loss {running:.3f}")
-    save_state(average.module, out)
-    report(f"{len(rows)} crops {dict(Counter(crops.labels[rows].tolist()))}; weights in {out}")
-    answering = mirrored(average.module, recipe.views)
-    return crops, held, predict(answering, centre(crops.windows[held], side))
+    return average.module
 
 
 def partial_loss(logits: Any, allowed: Any) -> Any:

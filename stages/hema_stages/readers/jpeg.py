@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hema_stages.readers.jpeg_stream import END
 from hema_stream.core.errors import ConfigError
 
-BATCH = 64
+BATCH = 16
 
 
 class BrokenJpegError(ValueError):
@@ -80,7 +80,7 @@ class DaliDecoder:
         self._pipeline = _build(self._threads)
 
     def decode(self, streams: Sequence[bytes]) -> list[NDArray[np.uint8]]:
-        """Decode streams in batches of at most 64."""
+        """Decode streams in batches of at most 16: its buffers stay as large as the largest batch."""
         decoded: list[NDArray[np.uint8]] = []
         for start in range(0, len(streams), BATCH):
             try:

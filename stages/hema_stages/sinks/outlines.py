@@ -1,9 +1,10 @@
-"""Outlines of cells on a picture, drawn style by style in large batches."""
+"""Outlines of cells on a picture, drawn style by style, some thousand at a time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from hema_stages.sinks.palette import Style, styles
 from hema_stream.core.cells import CellTable
 from hema_stream.core.units import CONTOUR_UNIT
 
+CHUNK = 4096
+"""Cells whose outlines are placed at once: what drawing holds follows this, not the slide."""
 SHIFT = 3
 """Binary digits behind the point of OpenCV's coordinates: outlines lie at eighths of a pixel."""
 DASHES = 10
@@ -60,13 +63,9 @@ class Outlines:
         """(V,) cell of each point."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
-    def dashes(self, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
-        """(R * DASHES, K, 2) pieces of the chosen outlines, as long as the gaps between them."""
-        lengths = np.diff(self.starts)[chosen]
-        rings = [
-            np.append(self.points[a : a + n], self.points[a : a + 1], axis=0)
-            for a, n in zip(self.starts[chosen], lengths, strict=True)
-        ]
+    def dashes(self) -> NDArray[np.float64]:
+        """(N * DASHES, K, 2) pieces of the outlines, as long as the gaps between them."""
+        rings = [np.append(self.points[a:b], self.points[a : a + 1], axis=0) for a, b in pairwise(self.starts.tolist())]
         return np.concatenate([_pieces(ring) for ring in rings])
 
     def _walked(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -86,20 +85,25 @@ def draw_outlines(
         zoom: canvas pixels a level-0 pixel.
         um: microns a canvas pixel; lines are as thick as cells are large.
     """
-    outlines = Outlines.of(cells, zoom)
-    each = np.split(_fixed(outlines.points), outlines.starts[1:-1]) if len(cells) else []
     thick = int(np.clip(round(CELL_UM / um / 45), 1, 4))
     listed = styles()
     for position in sorted(np.unique(style).tolist(), key=lambda p: (listed[p].marked, -p)):
         rows = np.flatnonzero(style == position)
-        if listed[position].dashed:
-            _lines(canvas, [each[row] for row in rows], WHITE, thick, closed=True)
-            _lines(canvas, list(_fixed(outlines.dashes(rows))), listed[position].colour, thick, closed=False)
-        else:
-            _draw(canvas, [each[row] for row in rows], listed[position], thick)
+        for first in range(0, len(rows), CHUNK):
+            outlines = Outlines.of(cells.take(rows[first : first + CHUNK]), zoom)
+            _draw(canvas, outlines, listed[position], thick)
 
 
-def _draw(canvas: NDArray[np.uint8], rings: list[NDArray[np.int32]], style: Style, thick: int) -> None:
+def _draw(canvas: NDArray[np.uint8], outlines: Outlines, style: Style, thick: int) -> None:
+    rings = np.split(_fixed(outlines.points), outlines.starts[1:-1])
+    if style.dashed:
+        _lines(canvas, rings, WHITE, thick, closed=True)
+        _lines(canvas, list(_fixed(outlines.dashes())), style.colour, thick, closed=False)
+    else:
+        _ring(canvas, rings, style, thick)
+
+
+def _ring(canvas: NDArray[np.uint8], rings: list[NDArray[np.int32]], style: Style, thick: int) -> None:
     if style.marked:
         _lines(canvas, rings, WHITE, 2 * thick + 2, closed=True, smooth=thick > 1)
     _lines(canvas, rings, style.colour, 2 * thick if style.marked else thick, closed=True)

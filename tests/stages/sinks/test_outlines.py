@@ -48,7 +48,7 @@ def test_stairs_are_smoothed_and_long_edges_stay() -> None:
 
 def test_dashes_cover_half_of_the_way() -> None:
     outlines = Outlines.of(ring(), 2.0)
-    pieces = outlines.dashes(np.array([0]))
+    pieces = outlines.dashes()
     assert len(pieces) == DASHES
     inked = np.hypot(*np.diff(pieces, axis=1).reshape(-1, 2).T).sum()
     closed = np.append(outlines.points, outlines.points[:1], axis=0)

@@ -22,7 +22,7 @@ import psutil
 import uvloop
 from aiohttp import web
 from clients_names import EMITTED
-from pretend import _labels
+from pretend import PretendSurvey, _labels
 from smear import calibration, mixed, slide
 
 from hema_stream.core.delta import SlideDelta
@@ -132,10 +132,15 @@ def pipeline(settings: Any, work: Work, cells: int, steps: int) -> Pipeline:
     made, registry = Pipeline(), Registry()
     spread, tally = Spread("spread"), Worked("tally")
     spread.steps, tally.steps, tally.cells, tally.work = steps, steps, cells, work
-    for stage in (registry.load("intake")(name="intake"), spread, tally, registry.load("hub")(name="hub")):
+    for name in ("intake", "fields", "funnel", "hub"):
+        made.add(registry.load(name)(name=name))
+    for stage in (PretendSurvey("survey"), spread, tally):
         made.add(stage)
     made.add(registry.load("report")(name="report", out=settings["report"]["out"], overlay=False, geojson=False))
-    made.link("intake.src", "spread.sink")
+    made.link("intake.src", "funnel")
+    made.link("fields.src", "survey.sink")
+    made.link("survey.src", "funnel")
+    made.link("funnel.src", "spread.sink")
     made.link("spread.src", "tally.sink")
     made.link("tally.deltas", "hub.sink")
     made.link("tally.report", "hub.result")

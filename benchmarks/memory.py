@@ -1,7 +1,7 @@
 """Memory: the process tree's peak on a large and a small slide, and its growth over many fields.
 
 python benchmarks/memory.py slides small.tif large.tif
-python benchmarks/memory.py fields DATA/detection/images --first 100
+python benchmarks/memory.py fields FOLDER --first 100        # of pictures, all of which can be analysed
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 
 
-def watch(command: list[str], out: Path, first: int) -> tuple[float, float, float]:
-    """Run a command; MiB of its process tree: peak, when ``first`` reports were there, and at the last report."""
+def watch(command: list[str], out: Path, first: int, total: int) -> tuple[float, float, float]:
+    """Run a command; MiB of its process tree: peak, with ``first`` reports there, and with all ``total`` of them."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = after_first = last = 0.0
     while process.poll() is None:
@@ -26,8 +26,8 @@ def watch(command: list[str], out: Path, first: int) -> tuple[float, float, floa
         done = sum(1 for _ in out.glob("*/report.json"))
         if done and done <= first:
             after_first = now
-        if done:
-            last = now or last
+        if done == total and not last:  # what comes after is the program's end, which frees everything
+            last = now
         time.sleep(0.1)
     if process.returncode not in (0, 3):
         raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
@@ -61,9 +61,10 @@ def main() -> None:
             peaks.append(peak)
             print(f"{slide.name}: peak {peak:.0f} MiB ({peak / peaks[0]:.3f} of the first)")
         return
+    total = sum(1 for folder in asked.inputs for _ in folder.iterdir())
     with tempfile.TemporaryDirectory() as name:
         command = [*program, *map(str, asked.inputs), "-o", name]
-        peak, early, late = watch(command, Path(name), asked.first)
+        peak, early, late = watch(command, Path(name), asked.first, total)
         count = sum(1 for _ in Path(name).glob("*/report.json"))
     print(f"{count} fields: {early:.0f} MiB after {asked.first}, {late:.0f} MiB after all, peak {peak:.0f} MiB")
     print(f"after all over after {asked.first}: {late / early:.3f}")

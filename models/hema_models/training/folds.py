@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ def pieces(blocks: Mapping[str, str], longest: int = PIECE) -> dict[str, str]:
 def deal_balanced(labels: Sequence[str], groups: Sequence[str], folds: int) -> NDArray[np.int64]:
     """Deal groups to folds, largest first, each to where its classes are scarcest; returns (N,) fold of each row.
 
-    Deterministic: ties go by the group's name and the fold's number.
+    Deterministic, whatever the rows' order: sums are exact (``fsum``), ties go by the names of
+    groups and the numbers of folds.
     """
     content: dict[str, Counter[str]] = defaultdict(Counter)
     for label, group in zip(labels, groups, strict=True):
@@ -34,9 +36,9 @@ def deal_balanced(labels: Sequence[str], groups: Sequence[str], folds: int) -> N
     totals = Counter(labels)
     load = [Counter[str]() for _ in range(folds)]
     dealt: dict[str, int] = {}
-    for group in sorted(content, key=lambda g: (-sum(n / totals[c] for c, n in content[g].items()), g)):
+    for group in sorted(content, key=lambda g: (-fsum(n / totals[c] for c, n in content[g].items()), g)):
         costs = [
-            sum((load[f][c] + n) / totals[c] * n / totals[c] for c, n in content[group].items()) for f in range(folds)
+            fsum((load[f][c] + n) / totals[c] * n / totals[c] for c, n in content[group].items()) for f in range(folds)
         ]
         sizes = [sum(load[f].values()) for f in range(folds)]
         chosen = min(range(folds), key=lambda f: (round(costs[f], 9), sizes[f], f))

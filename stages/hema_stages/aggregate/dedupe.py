@@ -45,7 +45,7 @@ class Dedupe(Stage):
     on_error = Policy.FAIL_SLIDE
 
     iou: float = prop(0.5, doc="overlap above which two views are one cell", ge=0.0, le=1.0)
-    held_bytes: int = prop(64 << 20, doc="crops held in memory before a temporary file is used", unit="bytes", ge=0)
+    held_bytes: int = prop(16 << 20, doc="crops held in memory before a temporary file is used", unit="bytes", ge=0)
 
     def start(self) -> None:
         """Compile the kernels, or read them from numba's cache."""

@@ -173,7 +173,8 @@ def _check_scan(state: _Counting) -> None:
 def _final_table(state: _Counting) -> CellTable:
     """Put together the counted cells, in the order of tile and index; a cell that came back appears once."""
     table = CellTable.concatenate(state.tables)
-    table = table.take(np.lexsort((table.index, table.tile)))
+    state.tables = [table]  # the parts are freed before the counted rows are taken
+    order = np.lexsort((table.index, table.tile))
     first = np.ones(len(table), bool)
-    first[1:] = (np.diff(table.tile) != 0) | (np.diff(table.index) != 0)
-    return table.take(first & state.standings.counted(table))
+    first[1:] = (np.diff(table.tile[order]) != 0) | (np.diff(table.index[order]) != 0)
+    return table.take(order[first & state.standings.counted(table)[order]])

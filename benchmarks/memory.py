@@ -57,7 +57,7 @@ def main() -> None:
         peaks = []
         for slide in asked.inputs:
             with tempfile.TemporaryDirectory() as name:
-                peak, _, _ = watch([*program, str(slide), "-o", name], Path(name), 1)
+                peak, _, _ = watch([*program, str(slide), "-o", name], Path(name), 1, 1)
             peaks.append(peak)
             print(f"{slide.name}: peak {peak:.0f} MiB ({peak / peaks[0]:.3f} of the first)")
         return

@@ -41,8 +41,9 @@ def watch(page: Any, service: ServiceProcess, image: Path, rate: float, number: 
     command = [str(Path(sys.executable).with_name("hema-stream")), "scan-sim", str(image), "--json"]
     options = ["--url", service.base, "--token", service.token, "--rate", str(rate), "--seed", str(number)]
     scanner = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
-    slide = _new(service, known)
+    service.wait(lambda slides: {slide["id"] for slide in slides} - known)
     began = time.monotonic()
+    (slide,) = {found["id"] for found in service.ask("GET", "/slides?limit=500")["slides"]} - known
     page.goto(f"{service.base}/#/slides/{slide}")
     page.wait_for_function(DRAWN, timeout=LONG, polling=50)
     first = time.monotonic() - began
@@ -53,14 +54,6 @@ def watch(page: Any, service: ServiceProcess, image: Path, rate: float, number: 
     report = service.ask("GET", f"/slides/{slide}/report")
     assert_shown_equals(page, page.locator("[data-detail]"), report)
     return {"first_s": first, "cells": report["summary"]["total_cells"], "scan": told}
-
-
-def _new(service: ServiceProcess, known: set[str]) -> str:
-    while True:
-        for slide in service.ask("GET", "/slides?limit=500")["slides"]:
-            if slide["id"] not in known:
-                return str(slide["id"])
-        time.sleep(0.02)
 
 
 def main() -> None:

@@ -31,6 +31,8 @@ def watch(command: list[str], out: Path, first: int, total: int) -> tuple[float,
         time.sleep(0.1)
     if process.returncode not in (0, 3):
         raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
+    if not last:
+        raise SystemExit(f"not all {total} inputs have a report: name pictures that can be analysed")
     return peak, after_first, last
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hema_models.cropping import crop_sides, gather_crops
 from hema_models.networks import mirrored
-from hema_models.training.augment import FINE, HARD, MILD, centre, jitter
+from hema_models.training.augment import FINE, HARD, MILD, WIDE, centre, jitter
 from hema_models.training.canvas import CanvasComposer
-from hema_models.training.classify import partial_loss
+from hema_models.training.classify import ClassifyRecipe, Round, partial_loss, train_classifier
 from hema_models.training.crops import STREAMS
 from hema_models.training.fields import KINDS, MASK_SIDE, Field, deal_folds
 from hema_models.training.folds import PIECE, deal_balanced, pieces
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import load_file
 
 from hema_stream.core.slide import Scale, ScaleSource
 from hema_stream.core.taxonomy import load_taxonomy
@@ -98,7 +102,7 @@ class TestCrops:
         np.testing.assert_allclose(crop, 100, atol=1)
 
 
-@pytest.mark.parametrize("how", [FINE, HARD, MILD])
+@pytest.mark.parametrize("how", [FINE, HARD, MILD, WIDE])
 def test_jitter_is_repeatable_and_changes_something(how: object) -> None:
     window = np.random.default_rng(0).integers(0, 255, (116, 116, 3), np.uint8)
     ground = np.full(3, 220, np.uint8)
@@ -153,3 +157,26 @@ class TestCanvas:
         wbc, rbc = KINDS.index("wbc"), KINDS.index("rbc")
         assert canvas.known[wbc].mean() < canvas.known[rbc].mean()
         assert (canvas.known[rbc] == 0).any()  # the ignore box
+
+
+def test_each_round_of_training_begins_where_the_last_one_ended(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["path,class,source,smear_or_patient,split,mpp"]
+    for number in range(8):
+        name = ("lymphocyte", "monocyte")[number % 2]
+        Image.fromarray(rng.integers(0, 255, (60, 60, 3), np.uint8)).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{name},made,{number},train,0.4")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    first, second = Round(1, (FINE,)), Round(1, (HARD,))
+    weights, said = {}, []
+    for rounds in ((first,), (first, second)):
+        out = tmp_path / f"{len(rounds)}.safetensors"
+        recipe = ClassifyRecipe(rounds, batch=4, folds=2, fold=0, learning_rate=1e-5)
+        classes = ("lymphocyte", "monocyte")
+        _, held, logits = train_classifier(
+            "wbc", tmp_path, classes, None, out, recipe, "mobilenetv3_small_050", said.append
+        )
+        assert logits.shape == (len(held), 2)
+        weights[len(rounds)] = load_file(out)["conv_stem.weight"].float()
+    assert [line for line in said if line.startswith("round")] == ["round 1 of 1", "round 1 of 2", "round 2 of 2"]
+    assert 0 < float((weights[2] - weights[1]).abs().max()) < 0.01

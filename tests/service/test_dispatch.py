@@ -58,11 +58,11 @@ async def test_a_slide_whose_end_was_written_as_the_pipeline_failed_is_told_as_e
     slide = await service.submit("slow-1.png")
     await service.until(slide, "running")
     feed = service.app[HUB].follow(slide, "")
-    while feed.untouched:
-        await asyncio.sleep(0.01)
-    service.app[STORE].end(slide, Ending(Status.DONE))
-    service.app[DISPATCHER]._pipeline_failed(RuntimeError("injected"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
+        while feed.untouched:
+            await asyncio.sleep(0.01)
+        service.app[STORE].end(slide, Ending(Status.DONE))
+        service.app[DISPATCHER]._pipeline_failed(RuntimeError("injected"))
         while feed.end is None:
             await asyncio.sleep(0.01)
     assert feed.end.status == "done"

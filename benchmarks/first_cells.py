@@ -27,8 +27,8 @@ from service_process import ServiceProcess  # noqa: E402
 from test_browser import CHROMIUM, assert_shown_equals, enter  # noqa: E402
 
 DRAWN = """() => {
-  const stage = document.querySelector('[data-detail]');
-  return stage && stage.live.state.cells.count > 0 && !stage.live.outlines.empty;
+  const live = document.querySelector('[data-detail]')?.live;
+  return live?.state.cells.count > 0 && !live.outlines.empty;
 }"""
 LONG = 300_000
 

@@ -65,6 +65,8 @@ def segment(
 @click.option("--architecture", default="tf_efficientnet_lite0", show_default=True, help="timm model.")
 @click.option("--passes", type=float, help="One round of so many passes over the data, instead of the recipe's.")
 @click.option("--piece", default=8, show_default=True, help="Fields of a block that stay together; more are cut up.")
+@click.option("--healthy", type=FILE, help="COCO file with fields of people without blood disease.")
+@click.option("--healthy-lab", multiple=True, default=("pbc",), show_default=True, help="Which of its laboratories.")
 @common_options
 def rbc(**options: Any) -> None:
     """Train the red cell classifier."""
@@ -92,16 +94,20 @@ def _classifier(
     fold: int | None,
     exclude_source: tuple[str, ...],
     piece: int = 8,
+    healthy: Path | None = None,
+    healthy_lab: tuple[str, ...] = (),
 ) -> None:
     from dataclasses import replace
 
     from hema_models.training.card import write_card
     from hema_models.training.classify import RECIPES, train_classifier
+    from hema_models.training.crops import Healthy
 
     from hema_stream.core.taxonomy import load_taxonomy
 
     classes = load_taxonomy(stream).names
     recipe = replace(RECIPES[stream], folds=folds, fold=fold, exclude=exclude_source, piece=piece)
+    recipe = replace(recipe, healthy=Healthy(healthy, healthy_lab)) if healthy else recipe
     recipe = replace(recipe, rounds=(replace(recipe.rounds[0], passes=passes),)) if passes else recipe
     crops, held, logits = train_classifier(stream, data, classes, start, out, recipe, architecture, click.echo)
     card = write_card(out, architecture, stream, classes, "research use; see the data", views=recipe.views)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hema_models.networks import classifier_network, mirrored
 from hema_models.training.augment import FINE, HARD, MILD, WIDE, Jitter, centre, jitter
-from hema_models.training.crops import STREAMS, LabelledCrops, load_crops
+from hema_models.training.crops import STREAMS, Healthy, LabelledCrops, load_crops
 from hema_models.training.folds import PIECE, deal_balanced
 from hema_models.weights.state import load_state, save_state
 
@@ -48,6 +48,7 @@ class ClassifyRecipe:
         folds, fold: the development fold held out, dealt by group; None trains on everything.
         exclude: sources left out.
         piece: fields of a block that stay on one side of a split.
+        healthy: fields whose red cells are known to be neither sickle nor infected.
     """
 
     rounds: tuple[Round, ...]
@@ -62,6 +63,7 @@ class ClassifyRecipe:
     fold: int | None = None
     exclude: tuple[str, ...] = ()
     piece: int = PIECE
+    healthy: Healthy | None = None
     seed: int = 20_26
 
 
@@ -92,7 +94,7 @@ def train_classifier(
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     side = STREAMS[stream].geometry.side_px
-    crops = load_crops(STREAMS[stream], data, classes, recipe.exclude, recipe.piece)
+    crops = load_crops(STREAMS[stream], data, classes, recipe.exclude, recipe.piece, recipe.healthy)
     dealt = deal_balanced(crops.labels.tolist(), crops.groups.tolist(), recipe.folds)
     held = np.flatnonzero(dealt == recipe.fold) if recipe.fold is not None else np.zeros(0, np.int64)
     rows = np.setdiff1d(np.arange(len(crops)), held)

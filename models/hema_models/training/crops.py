@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,17 @@ from numpy.typing import NDArray
 
 from hema_models.cropping import gather_crops
 from hema_models.training.canvas import background_colour
-from hema_models.training.fields import split_group
+from hema_models.training.fields import KINDS, split_group
 from hema_models.training.folds import PIECE, pieces
 from hema_stream.core.crops import CropGeometry, load_geometry
 
 WINDOW = 1.6
+SMALLEST_UM = 2.0
+"""Side under which a box at the border shows too little of a red cell."""
 ASSUMED_MPP = {"sickle_uganda": 0.2}
 UNSHIPPED = frozenset({"tecom", "cellavision_blog", "bbbc041"})
+HEALTHY = "healthy"
+"""Label of a red cell of somebody without blood disease: any shape but sickle, and not infected."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,12 @@ class Stream:
 
 STREAMS = {
     "wbc": Stream("wbc", {"neutrophil": ("neutrophil_segmented", "neutrophil_band")}, {}, frozenset({"platelet"})),
-    "rbc": Stream("rbc", {}, {"uninfected": ("malaria_infected",)}, frozenset({"other"})),
+    "rbc": Stream(
+        "rbc",
+        {},
+        {"uninfected": ("malaria_infected",), HEALTHY: ("malaria_infected", "sickle")},
+        frozenset({"other"}),
+    ),
 }
 
 
@@ -81,6 +91,19 @@ class LabelledCrops:
 
 
 @dataclass(frozen=True)
+class Healthy:
+    """Fields of people without blood disease, whose red cells are boxed but not graded.
+
+    Attributes:
+        coco: COCO file, its pictures beside it.
+        labs: the laboratories in it that took only such people.
+    """
+
+    coco: Path
+    labs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Row:
     path: Path
     name: str
@@ -92,16 +115,23 @@ class _Row:
 
 
 def load_crops(
-    stream: Stream, data: Path, classes: Sequence[str], exclude: Iterable[str] = (), piece: int = PIECE
+    stream: Stream,
+    data: Path,
+    classes: Sequence[str],
+    exclude: Iterable[str] = (),
+    piece: int = PIECE,
+    healthy: Healthy | None = None,
 ) -> LabelledCrops:
     """Read the training split of a folder with labels.csv (and chula_rbc12/points.csv for red cells).
 
     Args:
         exclude: sources to leave out besides those whose licence keeps them from shipped weights.
         piece: fields of a block that stay together; a longer block is cut into consecutive pieces.
+        healthy: fields whose red cells are added with the label ``HEALTHY``.
     """
     left_out = UNSHIPPED | set(exclude)
-    rows = [row for row in _rows(stream, data, piece) if row.source not in left_out and row.label not in stream.dropped]
+    known = _rows(stream, data, piece) + (_healthy_rows(healthy) if healthy else [])
+    rows = [row for row in known if row.source not in left_out and row.label not in stream.dropped]
     by_path: dict[Path, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         by_path[row.path].append(number)
@@ -179,3 +209,23 @@ def _points(folder: Path, piece: int) -> list[_Row]:
             for row in csv.DictReader(handle)
             if row["image"] in fields
         ]
+
+
+def _healthy_rows(fields: Healthy) -> list[_Row]:
+    """Read the red cells, those too that the border cuts: a part of a round cell is a crescent, and not a sickle."""
+    document = json.loads(fields.coco.read_text(encoding="utf-8"))
+    images = {image["id"]: image for image in document["images"] if image["lab"] in fields.labs}
+    rows = []
+    for annotation in document["annotations"]:
+        image = images.get(annotation["image_id"])
+        if image is None or KINDS[annotation["category_id"] - 1] != "rbc":
+            continue
+        x, y, width, height = annotation["bbox"]
+        if min(width, height) * float(image["mpp"]) < SMALLEST_UM:
+            continue
+        centre = (x + width / 2, y + height / 2)
+        name = f"{image['file_name']}#{centre[0]:.1f},{centre[1]:.1f}"
+        group = split_group(image["lab"], image["file_name"])
+        path = fields.coco.parent / image["file_name"]
+        rows.append(_Row(path, name, HEALTHY, image["lab"], group, float(image["mpp"]), centre))
+    return rows

@@ -69,7 +69,7 @@ class ClassifyRecipe:
 
 RECIPES = {
     "wbc": ClassifyRecipe((Round(20, (FINE, FINE, WIDE)), Round(6, (FINE, HARD))), mixup=0.2, views=2),
-    "rbc": ClassifyRecipe((Round(5, (MILD,)),)),
+    "rbc": ClassifyRecipe((Round(5, (MILD, MILD, HARD)),)),
 }
 
 

@@ -1,7 +1,8 @@
 """Out-of-fold figures of a classifier: fold models trained, calibrated on the other folds, run through the product.
 
 python benchmarks/folds.py wbc --data DATA/wbc --start efficientnet.safetensors --work FOLDS --jobs 2
-python benchmarks/folds.py rbc --data DATA/rbc --start efficientnet.safetensors --work FOLDS --jobs 2
+python benchmarks/folds.py rbc --data DATA/rbc --start efficientnet.safetensors --work FOLDS --jobs 2 \\
+    --healthy DATA/detection/train.json
 
 A fold whose weights lie in FOLDS already is not trained again. All answers are written to FOLDS/STREAM.csv.gz, which
 benchmarks/score_folds.py reads.
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from hema_models.calibration import fit_temperature
-from hema_models.training.crops import STREAMS
+from hema_models.training.crops import HEALTHY, STREAMS
 
 from hema_stream.core.taxonomy import load_taxonomy
 
@@ -73,8 +74,11 @@ def _temperature(stream: str, names: Sequence[str], rows: list[dict[str, str]]) 
     return fit_temperature(logits, np.array([STREAMS[stream].allowed(row["class"], names) for row in rows]))
 
 
-def answer(stream: str, data: Path, work: Path, fold: int) -> list[dict[str, str]]:
-    """Let the product answer a fold's pictures with its model; the first fold's answers the sources kept apart."""
+def answer(stream: str, data: Path, work: Path, fold: int, healthy: Path | None) -> list[dict[str, str]]:
+    """Let the product answer a fold's pictures with its model; the first fold's answers the sources kept apart.
+
+    ``healthy`` is the COCO file whose red cells were added to training with the label ``HEALTHY``.
+    """
     rows = held_out(stream, work, fold)
     card = work / f"{stream}-{fold}.card.json"
     with (data / "labels.csv").open(newline="") as handle:
@@ -83,9 +87,12 @@ def answer(stream: str, data: Path, work: Path, fold: int) -> list[dict[str, str
     apart = APART[stream] if fold == 0 else ()
     chosen = [row for row in labelled if row["path"] in names or row["source"] in apart]
     answers = _classify(stream, data, work, card, chosen)
-    points = [row for row in rows if "#" in row["name"]]
+    points = [row for row in rows if row["source"] == "chula_rbc12"]
     if points:
         answers += _points(data / "chula_rbc12", work, card, points)
+    ungraded = [row for row in rows if row["class"] == HEALTHY]
+    if ungraded and healthy:
+        answers += _ungraded(healthy, work, card, ungraded)
     return [{**row, "fold": str(fold)} for row in answers]
 
 
@@ -113,12 +120,33 @@ def _points(folder: Path, work: Path, card: Path, rows: list[dict[str, str]]) ->
     block = {row["name"].split("#")[0]: row["group"] for row in rows}
     with (folder / "points.csv").open(newline="") as handle:
         wanted = [row for row in csv.DictReader(handle) if row["image"] in images]
-    here = work / f"{card.name}.points.csv"
-    _write(here, wanted)
-    out = work / f"{card.name}.points.answers.csv"
-    command = ["evaluate", "points", "--points", str(here), "--images", str(folder), "--out", str(out)]
+    answers = _ask(wanted, folder, card, work / f"{card.name}.points")
+    return [{**row, "source": "chula_rbc12", "group": block[row["image"]]} for row in answers]
+
+
+def _ungraded(coco: Path, work: Path, card: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Ask for the middles of the boxes of red cells that are known to be neither sickle nor infected."""
+    here = work / f"{card.name}.ungraded"
+    here.mkdir(exist_ok=True)
+    scales = {image["file_name"]: image["mpp"] for image in json.loads(coco.read_text())["images"]}
+    told = {row["name"].split("#")[0]: row for row in rows}
+    _write(here / "fields.csv", [{"image": name, "mpp": str(scales[name])} for name in told])
+    wanted = []
+    for row in rows:
+        image, at = row["name"].split("#")
+        x, y = at.split(",")
+        wanted.append({"image": image, "x": x, "y": y, "class": row["class"]})
+    answers = _ask(wanted, coco.parent, card, here / "points")
+    return [{**row, "source": told[row["image"]]["source"], "group": told[row["image"]]["group"]} for row in answers]
+
+
+def _ask(wanted: list[dict[str, str]], images: Path, card: Path, beside: Path) -> list[dict[str, str]]:
+    """Run ``evaluate points`` with a card's model; its tables are named after ``beside``."""
+    points, out = (beside.with_name(f"{beside.name}{ending}") for ending in (".csv", ".answers.csv"))
+    _write(points, wanted)
+    command = ["evaluate", "points", "--points", str(points), "--images", str(images), "--out", str(out)]
     subprocess.run([PROGRAM, *command, "--set", f"classify_rbc.model={card}"], check=True, capture_output=True)
-    return [{**row, "path": row["image"], "source": "chula_rbc12", "group": block[row["image"]]} for row in _read(out)]
+    return [{**row, "path": row["image"]} for row in _read(out)]
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -140,9 +168,11 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=1, help="folds trained side by side")
+    parser.add_argument("--jobs", type=int, default=1, help="folds trained, and answered, side by side")
     parser.add_argument("--train-only", action="store_true")
+    parser.add_argument("--healthy", type=Path)
     asked, more = parser.parse_known_args()
+    more += ["--healthy", str(asked.healthy)] if asked.healthy else []
     asked.work.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(asked.jobs) as pool:
         list(
@@ -154,7 +184,11 @@ def main() -> None:
     if asked.train_only:
         return
     calibrate(asked.stream, asked.work, asked.folds)
-    rows = [row for fold in range(asked.folds) for row in answer(asked.stream, asked.data, asked.work, fold)]
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        parts = pool.map(
+            lambda fold: answer(asked.stream, asked.data, asked.work, fold, asked.healthy), range(asked.folds)
+        )
+        rows = [row for part in parts for row in part]
     columns = ["fold", "source", "group", "path", "x", "y", "class", "found", "kind", "scale_source", "predicted"]
     columns += ["confidence", "unknown", *load_taxonomy(asked.stream).names]
     with gzip.open(asked.work / f"{asked.stream}.csv.gz", "wt", newline="") as handle:

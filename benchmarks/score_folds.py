@@ -17,7 +17,7 @@ import numpy as np
 from hema_models.calibration import expected_calibration_error, fit_thresholds, risk_coverage
 from hema_models.evaluation.classification import MERGED, balanced_accuracy, bootstrap, macro_f1, recalls, right
 from hema_models.training.canvas import background_colour
-from hema_models.training.crops import STREAMS
+from hema_models.training.crops import HEALTHY, STREAMS
 
 from hema_stream.core.taxonomy import Taxonomy, load_taxonomy
 
@@ -32,6 +32,8 @@ class Answers:
         label, said, source, group, path: (N,) names; fold: (N,) int.
         probabilities: (N, C) in the taxonomy's order; confidence: (N,) of the named class; sure: (N,) of its group.
         right: (N,) bool, whether what was said is among what the label leaves possible.
+        telling: (N,) bool, whether ``right`` says something of the class named: a healthy person's red cell is always
+            right where it is called neither sickle nor infected.
     """
 
     def __init__(self, rows: list[dict[str, str]], stream: str) -> None:
@@ -47,13 +49,15 @@ class Answers:
         self.right = np.array([right(a, b, stream) for a, b in zip(self.label, self.said, strict=True)])
         self.best = np.array([names.index(name) if name in names else -1 for name in self.said])
         self.sure = _of_parent(taxonomy, self.probabilities, self.best)
+        excluded = np.isin(self.said, STREAMS[stream].excludes.get(HEALTHY, ()))
+        self.telling = (self.best >= 0) & ((self.label != HEALTHY) | excluded)
 
     def unknown(self, rows: np.ndarray, classes: int) -> np.ndarray:
         """Whether each of ``rows`` is unknown, with thresholds fitted on the other folds' own answers."""
         out = np.zeros(len(rows), bool)
         own = ~np.isin(self.source, ("chula_wbc",))
         for fold in np.unique(self.fold[rows]):
-            others = own & (self.fold != fold) & (self.best >= 0)
+            others = own & self.telling & (self.fold != fold)
             limits = fit_thresholds(self.sure[others], self.best[others], self.right[others], classes)
             here = self.fold[rows] == fold
             out[here] = self.sure[rows][here] < limits[self.best[rows][here]]
@@ -61,7 +65,7 @@ class Answers:
 
     def thresholds(self, names: Sequence[str]) -> dict[str, float]:
         """Thresholds of unknown fitted on all folds' own answers, for a model trained on everything."""
-        own = ~np.isin(self.source, ("chula_wbc",)) & (self.best >= 0)
+        own = ~np.isin(self.source, ("chula_wbc",)) & self.telling
         limits = fit_thresholds(self.sure[own], self.best[own], self.right[own], len(names))
         return dict(zip(names, limits.tolist(), strict=True))
 
@@ -126,11 +130,23 @@ def red(answers: Answers, data: Path) -> None:
     line(answers, found, "chula_rbc12, found")
     kept(answers, found, classes)
     for source in sorted(set(answers.source) - {"chula_rbc12"}):
-        rows = np.flatnonzero(answers.source == source)
+        rows = np.flatnonzero((answers.source == source) & (answers.best >= 0))
+        if HEALTHY in answers.label[rows]:
+            falsely(answers, rows, source, classes)
+            continue
         line(answers, rows, source)
         if set(answers.label[rows]) <= set(MALARIA):
             vote = colour_vote(answers, rows, data)
             print(f"  a vote on background colour: balanced accuracy {vote:.3f}")
+
+
+def falsely(answers: Answers, rows: np.ndarray, source: str, classes: int) -> None:
+    """Of red cells known to be neither: how many are called sickle or infected, and how many for certain."""
+    unknown = answers.unknown(rows, classes)
+    for name in STREAMS["rbc"].excludes[HEALTHY]:
+        called = answers.said[rows] == name
+        print(f"{source}, {len(rows)} cells that are not {name}: {called.mean():.2%} called so, ", end="")
+        print(f"{(called & ~unknown).mean():.2%} above the threshold")
 
 
 def colour_vote(answers: Answers, rows: np.ndarray, data: Path) -> float:

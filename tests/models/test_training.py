@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hema_models.networks import mirrored
 from hema_models.training.augment import FINE, HARD, MILD, WIDE, centre, jitter
 from hema_models.training.canvas import CanvasComposer
 from hema_models.training.classify import ClassifyRecipe, Round, partial_loss, train_classifier
-from hema_models.training.crops import STREAMS
+from hema_models.training.crops import HEALTHY, STREAMS, Healthy, load_crops
 from hema_models.training.fields import KINDS, MASK_SIDE, Field, deal_folds
 from hema_models.training.folds import PIECE, deal_balanced, pieces
 from hypothesis import given
@@ -77,6 +78,44 @@ class TestPartialLabels:
         allowed = torch.from_numpy(STREAMS["rbc"].allowed("uninfected", names))[None]
         infected = logits.softmax(1)[0, names.index("malaria_infected")]
         assert partial_loss(logits, allowed).item() == pytest.approx(-torch.log(1 - infected).item(), rel=1e-4)
+
+    def test_a_red_cell_of_the_healthy_is_any_shape_but_sickle_and_not_infected(self) -> None:
+        names = load_taxonomy("rbc").names
+        allowed = STREAMS["rbc"].allowed(HEALTHY, names)
+        assert {name for name, possible in zip(names, allowed, strict=True) if not possible} == {
+            "sickle",
+            "malaria_infected",
+        }
+
+
+def test_red_cells_of_the_healthy_laboratories_are_read_those_at_the_border_too(tmp_path: Path) -> None:
+    (tmp_path / "chula_rbc12").mkdir()
+    (tmp_path / "chula_rbc12" / "fields.csv").write_text("image,split,block,mpp\n")
+    (tmp_path / "chula_rbc12" / "points.csv").write_text("image,x,y,class\n")
+    (tmp_path / "labels.csv").write_text("path,class,source,smear_or_patient,split,mpp\n")
+    pixels = np.full((100, 100, 3), 220, np.uint8)
+    pixels[40:60, 40:60] = (200, 80, 80)
+    boxes = {1: [(40, 40, 20, 20), (90, 0, 10, 30), (98, 50, 2, 40)], 2: [(10, 10, 30, 30)]}
+    annotations = [
+        {"image_id": image, "category_id": kind, "bbox": list(box)}
+        for image in (1, 2)
+        for kind, own in boxes.items()
+        for box in own
+    ]
+    images = [
+        {"id": image, "file_name": f"{lab}.png", "lab": lab, "mpp": 0.3, "width": 100, "height": 100}
+        for image, lab in ((1, "well"), (2, "unknown"))
+    ]
+    for image in images:
+        Image.fromarray(pixels).save(tmp_path / str(image["file_name"]))
+    coco = tmp_path / "coco.json"
+    coco.write_text(json.dumps({"images": images, "annotations": annotations}))
+    crops = load_crops(STREAMS["rbc"], tmp_path, load_taxonomy("rbc").names, healthy=Healthy(coco, ("well",)))
+    assert crops.names.tolist() == ["well.png#50.0,50.0", "well.png#95.0,15.0"]
+    assert crops.labels.tolist() == [HEALTHY, HEALTHY]
+    assert set(crops.groups.tolist()) == {"well/well"}
+    middle = crops.windows.shape[1] // 2
+    assert crops.windows[0, middle, middle].tolist() == [200, 80, 80]
 
 
 class TestCrops:

@@ -11,9 +11,11 @@ from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import InputImage
 
 
-def results(pipeline: str, inputs: list[InputImage], settings: tuple[str, ...] = ()) -> dict[str, TallyResult]:
-    """Analyse inputs with the cpu profile; each slide's result."""
-    collected = collect(pipeline, inputs, "cpu", settings)
+def results(
+    pipeline: str, inputs: list[InputImage], settings: tuple[str, ...] = (), profile: str = "cpu"
+) -> dict[str, TallyResult]:
+    """Analyse inputs; each slide's result."""
+    collected = collect(pipeline, inputs, profile, settings)
     for name, reason in collected.failed.items():
         raise SystemExit(f"{name}: {reason}")
     return {k: next(item for item in items if isinstance(item, TallyResult)) for k, items in collected.items.items()}

@@ -35,6 +35,7 @@ class Classify(BatchTransform[Crops, Labels]):
     backend: str = prop("openvino", doc="what runs it", choices=("openvino", "torch", "onnxruntime"))
     device: str = prop("cpu", doc="torch device")
     threads: int = prop(0, doc="CPU threads of the back end; 0 for its own choice", ge=0)
+    precision: str = prop("auto", doc="arithmetic; auto: OpenVINO's choice", choices=("auto", "float32"))
     max_batch: int = prop(128, doc="rows of the padded batch", ge=1)
 
     _network: Network
@@ -54,7 +55,8 @@ class Classify(BatchTransform[Crops, Labels]):
         self._taxonomy = load_taxonomy(self.stream)
         self._columns = np.array([self._taxonomy.index(name) for name in card.classes])
         self._temperature = np.float32(card.temperature)
-        self._network = open_network(self.model or self.stream, self.max_batch, self.backend, self.threads, self.device)
+        model = self.model or self.stream
+        self._network = open_network(model, self.max_batch, self.backend, self.threads, self.device, self.precision)
 
     def negotiate(self, caps: Caps) -> tuple[Caps, None]:
         """Pass the slide's caps on, with this network's identity among them."""

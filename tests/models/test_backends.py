@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hema_models.backends import open_network
 
+from hema_stream.core.errors import ModelError
+
 BATCH = {"rbc": 64, "wbc": 16}  # as in configs/profiles/cpu.yaml
 BACKENDS = ("openvino", "torch", "onnxruntime")
 
@@ -32,6 +34,18 @@ def test_a_row_does_not_depend_on_its_place_nor_its_neighbours(backend: str, str
     alone = np.zeros_like(rows)
     alone[3] = rows[0]
     np.testing.assert_array_equal(network(alone)[0][3], whole[0])
+
+
+@pytest.mark.parametrize("stream", BATCH)
+def test_in_float32_openvino_says_what_torch_says(stream: str) -> None:
+    networks = [open_network(stream, BATCH[stream], backend, precision="float32") for backend in ("openvino", "torch")]
+    rows = pictures(np.random.default_rng(2), BATCH[stream], networks[0].side)
+    np.testing.assert_allclose(networks[0](rows)[0], networks[1](rows)[0], atol=1e-3)
+
+
+def test_a_precision_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ModelError, match="float32"):
+        open_network("rbc", 1, precision="float16")
 
 
 @pytest.mark.parametrize("stream", BATCH)

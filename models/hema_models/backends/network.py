@@ -12,6 +12,7 @@ from hema_models.cards import ModelCard, find_card
 from hema_stream.core.errors import ModelError
 
 BACKENDS = ("openvino", "torch", "onnxruntime")
+PRECISIONS = ("auto", "float32")
 
 
 class Network(Protocol):
@@ -26,7 +27,14 @@ class Network(Protocol):
         ...
 
 
-def open_network(model: str, batch: int, backend: str = "openvino", threads: int = 0, device: str = "cpu") -> Network:
+def open_network(
+    model: str,
+    batch: int,
+    backend: str = "openvino",
+    threads: int = 0,
+    device: str = "cpu",
+    precision: str = "auto",
+) -> Network:
     """Load a network by card name, card path, or path of an ``.xml`` (OpenVINO) or ``.onnx`` file.
 
     A file of one's own takes (B, 3, S, S) float32 RGB in 0..1. A segmenter returns ultralytics' export: detections
@@ -39,21 +47,25 @@ def open_network(model: str, batch: int, backend: str = "openvino", threads: int
             except that OpenVINO takes both.
         threads: CPU threads, 0 for the back end's own choice.
         device: torch device; the others run on the CPU.
+        precision: ``float32``, or ``auto``, with which OpenVINO takes bfloat16 where the processor has it; the others
+            compute in float32.
 
     Raises:
-        ModelError: no such model or back end, missing or altered weights.
+        ModelError: no such model, back end or precision, missing or altered weights.
     """
     if backend not in BACKENDS:
         raise ModelError("no such back end", place=backend, remedy=f"known: {', '.join(BACKENDS)}")
+    if precision not in PRECISIONS:
+        raise ModelError("no such precision", place=precision, remedy=f"known: {', '.join(PRECISIONS)}")
     path = Path(model)
     if path.suffix in (".xml", ".onnx"):
-        return _open_file(path, batch, backend, threads)
+        return _open_file(path, batch, backend, threads, precision)
     card = find_card(model)
     card.verify()
-    return _open_card(card, batch, backend, threads, device)
+    return _open_card(card, batch, backend, threads, device, precision)
 
 
-def _open_card(card: ModelCard, batch: int, backend: str, threads: int, device: str) -> Network:
+def _open_card(card: ModelCard, batch: int, backend: str, threads: int, device: str, precision: str) -> Network:
     if backend == "torch":
         from hema_models.backends.torch import TorchNetwork
 
@@ -64,10 +76,10 @@ def _open_card(card: ModelCard, batch: int, backend: str, threads: int, device: 
         return OnnxNetwork.from_card(card, batch, threads)
     from hema_models.backends.openvino import OpenVinoNetwork
 
-    return OpenVinoNetwork.from_card(card, batch, threads)
+    return OpenVinoNetwork.from_card(card, batch, threads, precision)
 
 
-def _open_file(path: Path, batch: int, backend: str, threads: int) -> Network:
+def _open_file(path: Path, batch: int, backend: str, threads: int, precision: str) -> Network:
     if not path.is_file():
         raise ModelError("no such file", place=str(path), remedy="give the path of an .xml or .onnx segmenter")
     if backend == "onnxruntime" and path.suffix == ".onnx":
@@ -76,4 +88,4 @@ def _open_file(path: Path, batch: int, backend: str, threads: int) -> Network:
         return OnnxNetwork.from_file(path, batch, threads)
     from hema_models.backends.openvino import OpenVinoNetwork
 
-    return OpenVinoNetwork.from_file(path, batch, threads)
+    return OpenVinoNetwork.from_file(path, batch, threads, precision)

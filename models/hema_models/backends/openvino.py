@@ -20,33 +20,35 @@ class OpenVinoNetwork:
     Pixels go in as uint8 in the picture's own layout: scaling and transposition are part of the compiled graph.
     """
 
-    def __init__(self, model: Any, batch: int, threads: int, name: str) -> None:
+    def __init__(self, model: Any, batch: int, threads: int, name: str, precision: str) -> None:
         import openvino as ov
 
         self.identity, self.batch = name, batch
         self.side = int(model.inputs[0].get_partial_shape()[2].get_length())
         settings = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
+        if precision == "float32":
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
         if threads:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
         self._request = ov.Core().compile_model(_take_pixels(model, batch), "CPU", settings).create_infer_request()
 
     @classmethod
-    def from_card(cls, card: ModelCard, batch: int, threads: int) -> OpenVinoNetwork:
+    def from_card(cls, card: ModelCard, batch: int, threads: int, precision: str) -> OpenVinoNetwork:
         """Load a card's network, converting it first where this machine has not done so."""
         import openvino as ov
 
-        path = converted_path(card, batch, ".xml", ov.__version__)
+        path = converted_path(card, batch, ".float32.xml", ov.__version__)
         with CONVERTING:
             if not path.is_file():
                 _convert(card, batch, path)
-        return cls(ov.Core().read_model(path), batch, threads, card.sha256)
+        return cls(ov.Core().read_model(path), batch, threads, card.sha256, precision)
 
     @classmethod
-    def from_file(cls, path: Path, batch: int, threads: int) -> OpenVinoNetwork:
+    def from_file(cls, path: Path, batch: int, threads: int, precision: str) -> OpenVinoNetwork:
         """Load a network of the documented signature."""
         import openvino as ov
 
-        return cls(ov.Core().read_model(path), batch, threads, identity(path))
+        return cls(ov.Core().read_model(path), batch, threads, identity(path), precision)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """Run one batch; the arrays returned are the caller's own."""
@@ -66,7 +68,7 @@ def _convert(card: ModelCard, batch: int, path: Path) -> None:
     model = ov.convert_model(traced, example_input=zeros, input=[tuple(zeros.shape)])
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{os.getpid()}-{path.name}")
-    ov.save_model(model, partial, compress_to_fp16=True)
+    ov.save_model(model, partial, compress_to_fp16=False)  # folding batch norms leaves fp16 behind
     partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
     partial.replace(path)
 

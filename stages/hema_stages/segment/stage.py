@@ -37,6 +37,7 @@ class Segment(Transform[Tile, Segmented]):
     backend: str = prop("openvino", doc="what runs it", choices=("openvino", "torch", "onnxruntime"))
     device: str = prop("cpu", doc="torch device")
     threads: int = prop(0, doc="CPU threads of the back end; 0 for its own choice", ge=0)
+    precision: str = prop("auto", doc="arithmetic; auto: OpenVINO's choice", choices=("auto", "float32"))
     min_score: float = prop(0.25, doc="least score that is passed on", ge=0.0, le=1.0)
     iou: float = prop(0.5, doc="overlap above which the lower score goes", ge=0.0, le=1.0)
     max_detections: int = prop(6000, doc="most detections a tile; what is beyond is counted", ge=1)
@@ -51,7 +52,7 @@ class Segment(Transform[Tile, Segmented]):
         from hema_stages.segment.contours import trace
         from hema_stages.segment.kernels import decode_masks, mask_frames, suppress
 
-        self._network = open_network(self.model, 1, self.backend, self.threads, self.device)
+        self._network = open_network(self.model, 1, self.backend, self.threads, self.device, self.precision)
         box = np.array([[1, 1, 9, 9]], np.float32)
         frames, starts = mask_frames(box[suppress(box, 0.5, 64)], 64)
         masks = decode_masks(np.zeros((16, 16, 32), np.float32), np.zeros((1, 32), np.float32), frames, starts, 4)

@@ -37,10 +37,11 @@ class OpenVinoNetwork:
         """Load a card's network, converting it first where this machine has not done so."""
         import openvino as ov
 
-        path = converted_path(card, batch, ".float32.xml", ov.__version__)
+        exact = precision == "float32"
+        path = converted_path(card, batch, ".float32.xml" if exact else ".xml", ov.__version__)
         with CONVERTING:
             if not path.is_file():
-                _convert(card, batch, path)
+                _convert(card, batch, path, not exact)
         return cls(ov.Core().read_model(path), batch, threads, card.sha256, precision)
 
     @classmethod
@@ -56,7 +57,8 @@ class OpenVinoNetwork:
         return tuple(np.array(result, np.float32) for result in results.values())
 
 
-def _convert(card: ModelCard, batch: int, path: Path) -> None:
+def _convert(card: ModelCard, batch: int, path: Path, halve: bool) -> None:
+    """Convert a card's network; weights are stored in float16 where ``halve``, which rounds folded batch norms."""
     import openvino as ov
     import torch
 
@@ -68,7 +70,7 @@ def _convert(card: ModelCard, batch: int, path: Path) -> None:
     model = ov.convert_model(traced, example_input=zeros, input=[tuple(zeros.shape)])
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{os.getpid()}-{path.name}")
-    ov.save_model(model, partial, compress_to_fp16=False)  # folding batch norms leaves fp16 behind
+    ov.save_model(model, partial, compress_to_fp16=halve)
     partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
     partial.replace(path)
 

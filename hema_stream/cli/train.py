@@ -13,6 +13,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def common_options(function: F) -> F:
@@ -65,7 +66,7 @@ def segment(
 @click.option("--architecture", default="tf_efficientnet_lite0", show_default=True, help="timm model.")
 @click.option("--passes", type=float, help="One round of so many passes over the data, instead of the recipe's.")
 @click.option("--piece", default=8, show_default=True, help="Fields of a block that stay together; more are cut up.")
-@click.option("--healthy", type=FILE, help="COCO file with fields of people without blood disease.")
+@click.option("--healthy", type=EXISTING, help="COCO file with fields of people without blood disease.")
 @click.option("--healthy-lab", multiple=True, default=("pbc",), show_default=True, help="Which of its laboratories.")
 @common_options
 def rbc(**options: Any) -> None:

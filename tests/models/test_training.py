@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
+from hema_stream.core.errors import ConfigError
 from hema_stream.core.slide import Scale, ScaleSource
 from hema_stream.core.taxonomy import load_taxonomy
 
@@ -116,6 +117,8 @@ def test_red_cells_of_the_healthy_laboratories_are_read_those_at_the_border_too(
     assert set(crops.groups.tolist()) == {"well/well"}
     middle = crops.windows.shape[1] // 2
     assert crops.windows[0, middle, middle].tolist() == [200, 80, 80]
+    with pytest.raises(ConfigError, match="well"):
+        load_crops(STREAMS["rbc"], tmp_path, load_taxonomy("rbc").names, healthy=Healthy(coco, ("pbc",)))
 
 
 class TestCrops:

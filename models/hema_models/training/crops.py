@@ -17,6 +17,7 @@ from hema_models.training.canvas import background_colour
 from hema_models.training.fields import KINDS, split_group
 from hema_models.training.folds import PIECE, pieces
 from hema_stream.core.crops import CropGeometry, load_geometry
+from hema_stream.core.errors import ConfigError
 
 WINDOW = 1.6
 SMALLEST_UM = 2.0
@@ -128,6 +129,9 @@ def load_crops(
         exclude: sources to leave out besides those whose licence keeps them from shipped weights.
         piece: fields of a block that stay together; a longer block is cut into consecutive pieces.
         healthy: fields whose red cells are added with the label ``HEALTHY``.
+
+    Raises:
+        ConfigError: ``healthy`` names no laboratory of its file.
     """
     left_out = UNSHIPPED | set(exclude)
     known = _rows(stream, data, piece) + (_healthy_rows(healthy) if healthy else [])
@@ -215,6 +219,10 @@ def _healthy_rows(fields: Healthy) -> list[_Row]:
     """Read the red cells, those too that the border cuts: a part of a round cell is a crescent, and not a sickle."""
     document = json.loads(fields.coco.read_text(encoding="utf-8"))
     images = {image["id"]: image for image in document["images"] if image["lab"] in fields.labs}
+    if not images:
+        known = ", ".join(sorted({image["lab"] for image in document["images"]}))
+        place = f"{fields.coco}: {', '.join(fields.labs)}"
+        raise ConfigError("no picture of these laboratories", place=place, remedy=f"--healthy-lab, one of: {known}")
     rows = []
     for annotation in document["annotations"]:
         image = images.get(annotation["image_id"])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvloop
 
+from hema_stream.core.heap import bound_heap
 from hema_stream.core.slide import InputImage
 from hema_stream.flow.bus import SlideEnded
 from hema_stream.service.build import build_pipeline
@@ -22,6 +23,7 @@ from hema_stream.service.build import build_pipeline
 
 async def measure(slide: Path, runs: int, profile: str, settings: list[str], artefacts: bool) -> dict:
     """Start once, then analyse the slide ``runs`` + 1 times in turn; the first warms up and is not counted."""
+    bound_heap()  # as the program does at its start
     off = [] if artefacts else ["report.overlay=false", "report.geojson=false"]
     with tempfile.TemporaryDirectory() as out:
         pipeline = build_pipeline("smear", profile, [*settings, *off], {"report": {"out": Path(out)}})

@@ -41,8 +41,10 @@ EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 4, 130
 def main() -> None:
     """Run the command line; whatever goes wrong is one line and an exit code; defects come with their traceback."""
     from hema_stream.core.errors import ConfigError, HemaError
+    from hema_stream.core.heap import bound_heap
     from hema_stream.flow.errors import FlowError, PropertyError
 
+    bound_heap()
     _log_to_stderr()
     try:
         code = group(prog_name="hema-stream", standalone_mode=False)

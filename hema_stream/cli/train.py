@@ -111,7 +111,8 @@ def _classifier(
     recipe = replace(recipe, healthy=Healthy(healthy, healthy_lab)) if healthy else recipe
     recipe = replace(recipe, rounds=(replace(recipe.rounds[0], passes=passes),)) if passes else recipe
     crops, held, logits = train_classifier(stream, data, classes, start, out, recipe, architecture, click.echo)
-    card = write_card(out, architecture, stream, classes, "research use; see the data", views=recipe.views)
+    asked = {"views": recipe.views, "sure": recipe.sure}
+    card = write_card(out, architecture, stream, classes, "research use; see the data", **asked)
     click.echo(f"card: {card}")
     if len(held):
         path = out.with_suffix(".heldout.csv.gz")

@@ -16,15 +16,16 @@ def load_properties(profile: str, settings: Iterable[str], stages: Iterable[str]
     """Read a profile and lay settings over it.
 
     Args:
-        profile: name of a file in configs/profiles, without ending, or a path of one's own.
+        profile: name of a file in configs/profiles, without ending, or a path of one's own. Its key ``extends`` names
+            another, over whose properties its own are laid.
         settings: ``stage.prop=value``, later ones win.
         stages: names of the pipeline's stages; what a profile says of others is left out. A *setting* of a stage
             that is not there is kept, so that the pipeline can refuse it by name.
 
     Raises:
-        ConfigError: no such profile, or a setting not of that form.
+        ConfigError: no such profile, one that extends itself, or a setting not of that form.
     """
-    merged: Properties = {stage: dict(values or {}) for stage, values in _profile(profile)["stages"].items()}
+    merged = _profile(profile)
     if stages is not None:
         present = set(stages)
         merged = {stage: values for stage, values in merged.items() if stage in present}
@@ -43,10 +44,16 @@ def parse_setting(setting: str) -> tuple[str, str, str]:
     return stage, prop.replace("-", "_"), value
 
 
-def _profile(profile: str) -> dict[str, Any]:
+def _profile(profile: str, above: tuple[str, ...] = ()) -> Properties:
+    """Read a profile's stages, laid over those of the profile that it extends; ``above`` are those that extend it."""
     path = Path(profile)
     name = str(path.resolve()) if path.suffix in (".yaml", ".yml") else f"profiles/{profile}.yaml"
+    if name in above:
+        raise ConfigError("a profile extends itself", place=" > ".join([*above, name]), remedy="remove one 'extends'")
     document = load_config(name)
     if not isinstance(document, dict) or not isinstance(document.get("stages"), dict):
         raise ConfigError("a profile is a mapping with the key 'stages'", place=name, remedy="see profiles/cpu.yaml")
-    return document
+    merged = _profile(document["extends"], (*above, name)) if "extends" in document else {}
+    for stage, values in document["stages"].items():
+        merged[stage] = merged.get(stage, {}) | (values or {})
+    return merged

@@ -28,7 +28,8 @@ class ModelCard(BaseModel):
         absent: classes of the taxonomy without data, never predicted.
         side: input side in pixels; mpp: microns a pixel of the input; side_um: physical side of a crop.
         mean, std: of the normalisation of 0..1 RGB.
-        views: a classifier's logits are the mean over that many mirror images (1, 2 or 4): cells have no upright.
+        views, sure: a classifier asks the upright view, and that many mirror images (1, 2 or 4) of the cells whose best
+            class has less than ``sure`` by it, see ``answer_by_views``.
         temperature: divides the logits of a classifier.
         data, licence, metrics, notes: for the reader.
     """
@@ -51,6 +52,7 @@ class ModelCard(BaseModel):
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     views: Literal[1, 2, 4] = 1
+    sure: float = Field(default=1.0, gt=0.0, le=1.0)
     temperature: float = 1.0
     data: list[dict[str, Any]] = Field(default_factory=list)
     metrics: dict[str, Any] = Field(default_factory=dict)

@@ -45,26 +45,3 @@ def classifier_network(architecture: str, classes: int, drop_rate: float = 0.0) 
     import timm
 
     return timm.create_model(architecture, pretrained=False, num_classes=classes, drop_rate=drop_rate)
-
-
-MIRRORS = ((), (3,), (2,), (2, 3))
-
-
-def mirrored(model: Any, views: int) -> Any:
-    """Let a classifier answer with the mean of its logits over the first ``views`` mirror images of its input."""
-    if views == 1:
-        return model
-    import torch
-
-    class Mirrored(torch.nn.Module):
-        """Runs all views of a batch (B, 3, S, S) in one go."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = model
-
-        def forward(self, images: Any) -> Any:
-            stacked = torch.cat([images.flip(axes) if axes else images for axes in MIRRORS[:views]])
-            return self.network(stacked).unflatten(0, (views, -1)).mean(0)
-
-    return Mirrored()

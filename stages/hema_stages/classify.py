@@ -15,13 +15,15 @@ from hema_stream.flow import BatchTransform, Caps, Policy, cpu, prop
 
 if TYPE_CHECKING:
     from hema_models.backends import Network
+    from hema_models.cards import ModelCard
 
 
 class Classify(BatchTransform[Crops, Labels]):
     """Name the class of each red or white cell, with a calibrated probability.
 
-    Logits are divided by the card's temperature (Guo et al., ICML 2017). The best leaf under the best parent is always
-    named; where the parent's probability is under the class's threshold the cell is ``unknown`` besides.
+    Cells of which the network is not sure are asked again in mirror images, where the card says so. Logits are divided
+    by the card's temperature (Guo et al., ICML 2017). The best leaf under the best parent is always named; where the
+    parent's probability is under the class's threshold the cell is ``unknown`` besides.
     """
 
     accepts = Caps("image/crops")
@@ -39,6 +41,7 @@ class Classify(BatchTransform[Crops, Labels]):
     max_batch: int = prop(128, doc="rows of the padded batch", ge=1)
 
     _network: Network
+    _card: ModelCard
     _taxonomy: Taxonomy
 
     def start(self) -> None:
@@ -54,7 +57,7 @@ class Classify(BatchTransform[Crops, Labels]):
             raise ModelError(f"sees crops of {seen}, not {geometry}", place=card.name, remedy=remedy)
         self._taxonomy = load_taxonomy(self.stream)
         self._columns = np.array([self._taxonomy.index(name) for name in card.classes])
-        self._temperature = np.float32(card.temperature)
+        self._card = card
         model = self.model or self.stream
         self._network = open_network(model, self.max_batch, self.backend, self.threads, self.device, self.precision)
 
@@ -64,11 +67,11 @@ class Classify(BatchTransform[Crops, Labels]):
 
     def process_batch(self, items: Sequence[Crops], states: Sequence[Any]) -> list[Labels]:
         """Label the crops of all items in one padded batch; results in the order of the items."""
-        pixels = np.zeros((self._network.batch, *items[0].pixels.shape[1:]), np.uint8)
+        from hema_models.views import answer_by_views
+
+        pixels = np.concatenate([item.pixels for item in items])
         ends = np.cumsum([len(item) for item in items])
-        for item, end in zip(items, ends, strict=True):
-            pixels[end - len(item) : end] = item.pixels
-        probabilities = self._probabilities(self._network(pixels)[0][: ends[-1]])
+        probabilities = self._probabilities(answer_by_views(self._logits, pixels, self._card.views, self._card.sure))
         best = self._taxonomy.best(probabilities)
         unknown = self._taxonomy.unknown(probabilities, best)
         parts = [slice(end - len(item), end) for item, end in zip(items, ends, strict=True)]
@@ -77,9 +80,17 @@ class Classify(BatchTransform[Crops, Labels]):
             for item, part in zip(items, parts, strict=True)
         ]
 
+    def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Ask the network in padded batches, (N, S, S, 3) to (N, classes of the card)."""
+        size = self._network.batch
+        if lacking := -len(pixels) % size:
+            pixels = np.concatenate([pixels, np.zeros((lacking, *pixels.shape[1:]), np.uint8)])
+        parts = [self._network(pixels[i : i + size])[0] for i in range(0, len(pixels), size)]
+        return np.concatenate(parts)[: len(pixels) - lacking]
+
     def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Softmax of the tempered logits, (N, classes of the card) to (N, classes of the taxonomy)."""
-        tempered = logits / self._temperature
+        tempered = logits / np.float32(self._card.temperature)
         exponentials = np.exp(tempered - tempered.max(axis=1, keepdims=True))
         out = np.zeros((len(logits), len(self._taxonomy.classes)), np.float32)
         out[:, self._columns] = exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from hema_models.cropping import crop_sides, gather_crops
-from hema_models.networks import mirrored
 from hema_models.training.augment import FINE, HARD, MILD, WIDE, centre, jitter
 from hema_models.training.canvas import CanvasComposer
 from hema_models.training.classify import ClassifyRecipe, Round, partial_loss, train_classifier
@@ -152,17 +151,6 @@ def test_jitter_is_repeatable_and_changes_something(how: object) -> None:
     assert one.shape == (72, 72, 3)
     np.testing.assert_array_equal(one, jitter(window, ground, 72, how, np.random.default_rng(1)))  # type: ignore[arg-type]
     assert (one != centre(window[None], 72)[0]).any()
-
-
-def test_mirrored_views_are_averaged_so_that_a_mirror_image_gets_the_same_answer() -> None:
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 5))
-    images = torch.randn(3, 3, 8, 8)
-    answer = mirrored(network, 4)(images)
-    views = [images, images.flip(3), images.flip(2), images.flip(2, 3)]
-    torch.testing.assert_close(answer, torch.stack([network(v) for v in views]).mean(0))
-    torch.testing.assert_close(mirrored(network, 4)(images.flip(2)), answer)
-    assert mirrored(network, 1) is network
 
 
 class TestCanvas:

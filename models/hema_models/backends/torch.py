@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_models.cards import ModelCard
-from hema_models.networks import classifier_network, mirrored, segmenter_network
+from hema_models.networks import classifier_network, segmenter_network
 from hema_models.weights.state import load_state
 
 
@@ -21,7 +21,7 @@ def build_module(card: ModelCard) -> Any:
     else:
         model = classifier_network(card.architecture, len(card.classes))
     load_state(model, card.path)
-    return _normalised(mirrored(model, card.views), card).eval()
+    return _normalised(model, card).eval()
 
 
 def warm_module(card: ModelCard, batch: int) -> tuple[Any, Any]:

@@ -6,16 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hema_models.networks import classifier_network, mirrored
+from hema_models.networks import classifier_network
 from hema_models.training.augment import FINE, HARD, MILD, WIDE, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, Healthy, LabelledCrops, load_crops
 from hema_models.training.folds import PIECE, deal_balanced
+from hema_models.views import answer_by_views
 from hema_models.weights.state import load_state, save_state
 
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -40,7 +42,7 @@ class ClassifyRecipe:
 
     Attributes:
         rounds: what is gone through in turn; batch: crops a step.
-        views: mirror images over which the trained network answers, see ``ModelCard``.
+        views, sure: how the trained network answers, see ``ModelCard``.
         mixup: parameter of the beta distribution by which two crops are blended (Zhang et al., ICLR 2018); 0 for none.
         balance: power of a class's frequency by which it is drawn more often (1 draws all classes alike).
         frozen: the network's first modules, which keep their start weights where the architecture has them. It takes
@@ -54,6 +56,7 @@ class ClassifyRecipe:
     rounds: tuple[Round, ...]
     mixup: float = 0.0
     views: Literal[1, 2, 4] = 1
+    sure: float = 1.0
     batch: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
@@ -68,7 +71,7 @@ class ClassifyRecipe:
 
 
 RECIPES = {
-    "wbc": ClassifyRecipe((Round(20, (FINE, FINE, WIDE)), Round(6, (FINE, HARD))), mixup=0.2, views=2),
+    "wbc": ClassifyRecipe((Round(20, (FINE, FINE, WIDE)), Round(6, (FINE, HARD))), mixup=0.2, views=4, sure=0.7),
     "rbc": ClassifyRecipe((Round(5, (MILD, MILD, HARD)),)),
 }
 
@@ -108,8 +111,8 @@ def train_classifier(
         model = _train_round(model, crops, rows, course, recipe, side, rng, report)
     save_state(model, out)
     report(f"{len(rows)} crops {dict(Counter(crops.labels[rows].tolist()))}; weights in {out}")
-    answering = mirrored(model, recipe.views)
-    return crops, held, predict(answering, centre(crops.windows[held], side))
+    seen = centre(crops.windows[held], side)
+    return crops, held, answer_by_views(partial(predict, model), seen, recipe.views, recipe.sure)
 
 
 def _train_round(

@@ -17,7 +17,7 @@ def load_properties(profile: str, settings: Iterable[str], stages: Iterable[str]
 
     Args:
         profile: name of a file in configs/profiles, without ending, or a path of one's own. Its key ``extends`` names
-            another, over whose properties its own are laid.
+            another, by its path from the profile's own folder, over whose properties its own are laid.
         settings: ``stage.prop=value``, later ones win.
         stages: names of the pipeline's stages; what a profile says of others is left out. A *setting* of a stage
             that is not there is kept, so that the pipeline can refuse it by name.
@@ -53,7 +53,14 @@ def _profile(profile: str, above: tuple[str, ...] = ()) -> Properties:
     document = load_config(name)
     if not isinstance(document, dict) or not isinstance(document.get("stages"), dict):
         raise ConfigError("a profile is a mapping with the key 'stages'", place=name, remedy="see profiles/cpu.yaml")
-    merged = _profile(document["extends"], (*above, name)) if "extends" in document else {}
+    merged = _profile(_beside(name, document["extends"]), (*above, name)) if "extends" in document else {}
     for stage, values in document["stages"].items():
         merged[stage] = merged.get(stage, {}) | (values or {})
     return merged
+
+
+def _beside(name: str, extended: Any) -> str:
+    """Where the profile lies that ``name`` extends: a shipped one by its name, one's own as seen from there."""
+    if not isinstance(extended, str):
+        raise ConfigError(f"extends={extended!r}", place=name, remedy="name one profile, or the path of one")
+    return str(Path(name).parent / extended) if Path(extended).suffix in (".yaml", ".yml") else extended

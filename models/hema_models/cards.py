@@ -29,7 +29,7 @@ class ModelCard(BaseModel):
         side: input side in pixels; mpp: microns a pixel of the input; side_um: physical side of a crop.
         mean, std: of the normalisation of 0..1 RGB.
         views, sure: a classifier asks the upright view, and that many mirror images (1, 2 or 4) of the cells whose best
-            class has less than ``sure`` by it, see ``answer_by_views``.
+            class has no more than ``sure`` by it, see ``answer_by_views``.
         temperature: divides the logits of a classifier.
         data, licence, metrics, notes: for the reader.
     """

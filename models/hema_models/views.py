@@ -23,12 +23,12 @@ def answer_by_views(
         answer: gives the logits (M, C) of any number of crops (M, S, S, 3).
         pixels: (N, S, S, 3) uint8 RGB.
         views: 1, 2 or 4 images.
-        sure: probability of the best class, untempered, from which the upright view stands alone; 1 asks all of all.
+        sure: probability of the best class, untempered, above which the upright view stands alone; 1 asks all of all.
     """
     logits = answer(pixels)
     if views == 1 or not len(logits):
         return logits
-    asked = np.arange(len(logits)) if sure == 1 else np.flatnonzero(softmax(logits).max(axis=1) < sure)
+    asked = np.flatnonzero(softmax(logits).max(axis=1) <= sure)
     if not len(asked):
         return logits
     images = np.concatenate([np.flip(pixels[asked], axes) for axes in MIRRORS[1:views]])

@@ -90,8 +90,8 @@ class Classify(BatchTransform[Crops, Labels]):
 
     def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Softmax of the tempered logits, (N, classes of the card) to (N, classes of the taxonomy)."""
-        tempered = logits / np.float32(self._card.temperature)
-        exponentials = np.exp(tempered - tempered.max(axis=1, keepdims=True))
+        from hema_models.calibration import softmax
+
         out = np.zeros((len(logits), len(self._taxonomy.classes)), np.float32)
-        out[:, self._columns] = exponentials / exponentials.sum(axis=1, keepdims=True)
+        out[:, self._columns] = softmax(logits, self._card.temperature)
         return out

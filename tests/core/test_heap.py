@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from hema_stream.cli import main
+from hema_stream.core.heap import ARENAS
+
 CHURN = """
 import sys
 import psutil
@@ -25,13 +28,52 @@ del passing
 print(resident() - before)
 """
 
+THREADS = """
+import ctypes
+import sys
+import threading
+from hema_stream.core.heap import bound_heap
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no mallopt")
+if sys.argv[1] == "bounded":
+    bound_heap()
+together, kept = threading.Barrier(8), []
+def work():
+    together.wait()
+    kept.append(bytearray(3_000))
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+glibc = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library is not glibc")
+
+
+def run(script: str, how: str) -> str:
+    return subprocess.run([sys.executable, "-c", script, how], capture_output=True, text=True, check=True).stdout
+
+
+@glibc
 def test_blocks_that_stay_hold_no_freed_memory_back() -> None:
-    command = [sys.executable, "-c", CHURN]
-    grown = {
-        how: float(subprocess.run([*command, how], capture_output=True, text=True, check=True).stdout)
-        for how in ("default", "bounded")
-    }
-    assert grown["default"] > 30, "the churn does not show what is to be prevented"
-    assert grown["bounded"] < 10
+    assert float(run(CHURN, "default")) > 30, "the churn does not show what is to be prevented"
+    assert float(run(CHURN, "bounded")) < 10
+
+
+@glibc
+def test_threads_share_two_heaps() -> None:
+    assert run(THREADS, "default").count("<heap nr=") > ARENAS, "the threads do not show what is to be prevented"
+    assert run(THREADS, "bounded").count("<heap nr=") <= ARENAS
+
+
+def test_the_program_bounds_its_heap(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounded: list[bool] = []
+    monkeypatch.setattr("hema_stream.core.heap.bound_heap", lambda: bounded.append(True))
+    monkeypatch.setattr(sys, "argv", ["hema-stream", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert bounded

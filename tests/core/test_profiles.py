@@ -23,7 +23,7 @@ def test_a_profile_lays_its_properties_over_those_that_it_extends(tmp_path: Path
 def test_a_profile_that_extends_itself_is_refused(tmp_path: Path) -> None:
     one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
     one.write_text(f"extends: {other}\nstages: {{}}\n")
-    other.write_text(f"extends: {one}\nstages: {{}}\n")
+    other.write_text("extends: one.yaml\nstages: {}\n")  # seen from its own folder
     with pytest.raises(ConfigError, match="extends itself") as refused:
         load_properties(str(one), [])
     assert refused.value.place.split(" > ") == [str(one), str(other), str(one)]
@@ -33,4 +33,11 @@ def test_a_profile_that_is_not_there_is_refused_with_those_that_are(tmp_path: Pa
     own = tmp_path / "own.yaml"
     own.write_text("extends: tpu\nstages: {}\n")
     with pytest.raises(ConfigError, match="known: cpu, cpu-float32, edge, gpu"):
+        load_properties(str(own), [])
+
+
+def test_a_profile_extends_one_other(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: [cpu, edge]\nstages: {}\n")
+    with pytest.raises(ConfigError, match="extends="):
         load_properties(str(own), [])

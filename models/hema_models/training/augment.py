@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hema_models.normalising import density_table, normalise
 from hema_models.training.crops import WINDOW
 
 
@@ -17,7 +18,9 @@ class Jitter:
     White cells get the fine setting, which keeps what tells their stages apart, and in turn the wide and the hard one;
     the hard one stands for the cameras and stains of other laboratories. Red cells, told by pallor and size, get the
     mild one. ``contrast`` is what is left of it under a veil of one colour. Half of the crops are widened by up to
-    ``widen``, as the pipeline widens those of cells that are too large for the square.
+    ``widen``, as the pipeline widens those of cells that are too large for the square. ``rough`` is how often a crop is
+    shrunk, compressed and enlarged again, as by an old camera; ``white`` how often its ground is divided to white;
+    ``green`` how often the density of green alone is shown, in all three channels.
     """
 
     shift: float
@@ -32,12 +35,19 @@ class Jitter:
     cut: float = 0.25
     widen: float = 0.0
     contrast: tuple[float, float] = (1.0, 1.0)
+    rough: float = 0.0
+    white: float = 0.0
+    green: float = 0.0
 
 
 FINE = Jitter(0.05, 0.08, 8.0, (0.7, 1.3), (0.8, 1.2), (0.85, 1.2), 1.0, 0.0, 0.1, 0.1, widen=0.3)
 MILD = Jitter(0.05, 0.06, 14.0, (0.5, 1.5), (0.7, 1.25), (0.8, 1.25), 1.2, 0.05, 0.15)
 WIDE = replace(MILD, widen=0.3)
 HARD = Jitter(0.06, 0.10, 43.0, (0.2, 1.8), (0.5, 1.4), (0.7, 1.4), 2.5, 0.1, 0.25, widen=0.3, contrast=(0.3, 1.2))
+FAR_WIDE = replace(WIDE, rough=0.3, white=0.3)
+FAR_HARD = replace(HARD, rough=0.4, white=0.2)
+DENSE = replace(MILD, green=0.5, rough=0.15, gamma=(0.85, 1.2), value=(0.85, 1.1))
+DENSE_HARD = replace(HARD, green=0.5, rough=0.3, contrast=(0.6, 1.2))
 HAZE, HAZE_HUE = (90.0, 190.0), 20.0
 """Grey levels of the veil that a loss of contrast draws colours to, and by how much its channels differ."""
 
@@ -49,7 +59,31 @@ def jitter(
     crop = _place(window, ground, side, how, rng)
     if rng.random() < how.cut:
         _cut_border(crop, ground, rng)
-    return _sharpness(_colour(crop, how, rng), how, rng)
+    if how.white and rng.random() < how.white:
+        crop = normalise(crop, density_table(ground, None))
+    if how.green and rng.random() < how.green:
+        crop = green_alone(crop)
+    crop = _sharpness(_colour(crop, how, rng), how, rng)
+    return _rough(crop, rng) if how.rough and rng.random() < how.rough else crop
+
+
+def green_alone(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Show the green channel in all three: (..., 3) uint8."""
+    return np.repeat(crops[..., 1:2], 3, axis=-1)
+
+
+def _rough(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Shrink, compress as JPEG, and enlarge again."""
+    import cv2
+
+    side = len(crop)
+    small = max(round(side / rng.uniform(1.0, 3.0)), 16)
+    out = cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.7:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))]
+        out = cv2.imdecode(cv2.imencode(".jpg", out, quality)[1], cv2.IMREAD_COLOR)
+    how = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(out, (side, side), interpolation=how), np.uint8)
 
 
 def centre(windows: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

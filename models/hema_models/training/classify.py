@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_models.networks import classifier_network
-from hema_models.training.augment import FINE, HARD, MILD, WIDE, Jitter, centre, jitter
+from hema_models.training.augment import DENSE, DENSE_HARD, FAR_HARD, FAR_WIDE, FINE, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, Healthy, LabelledCrops, load_crops
 from hema_models.training.folds import PIECE, deal_balanced
 from hema_models.views import answer_by_views
@@ -51,6 +51,10 @@ class ClassifyRecipe:
         exclude: sources left out.
         piece: fields of a block that stay on one side of a split.
         healthy: fields whose red cells are known to be neither sickle nor infected.
+        within: share of the loss that is taken among the classes of the crop's own laboratory alone, so that a
+            laboratory's look tells no class.
+        source_balance: power of a laboratory's frequency within a class by which it is drawn more often.
+        density: whether crops are brought to the reference's ground and density first, see ``normalising``.
     """
 
     rounds: tuple[Round, ...]
@@ -67,12 +71,15 @@ class ClassifyRecipe:
     exclude: tuple[str, ...] = ()
     piece: int = PIECE
     healthy: Healthy | None = None
+    within: float = 0.5
+    source_balance: float = 0.5
+    density: bool = False
     seed: int = 20_26
 
 
 RECIPES = {
-    "wbc": ClassifyRecipe((Round(20, (FINE, FINE, WIDE)), Round(6, (FINE, HARD))), mixup=0.2, views=4, sure=0.7),
-    "rbc": ClassifyRecipe((Round(5, (MILD, MILD, HARD)),)),
+    "wbc": ClassifyRecipe((Round(10, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7),
+    "rbc": ClassifyRecipe((Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, density=True),
 }
 
 
@@ -98,6 +105,8 @@ def train_classifier(
     rng = np.random.default_rng(recipe.seed)
     side = STREAMS[stream].geometry.side_px
     crops = load_crops(STREAMS[stream], data, classes, recipe.exclude, recipe.piece, recipe.healthy)
+    if recipe.density:
+        crops = crops.normalised()
     dealt = deal_balanced(crops.labels.tolist(), crops.groups.tolist(), recipe.folds)
     held = np.flatnonzero(dealt == recipe.fold) if recipe.fold is not None else np.zeros(0, np.int64)
     rows = np.setdiff1d(np.arange(len(crops)), held)
@@ -134,8 +143,8 @@ def _train_round(
     average = torch.optim.swa_utils.AveragedModel(model, avg_fn=_moving_average, use_buffers=True)
     _half_but_depthwise(model)  # after the copy, which must keep its own kernels
     steps = math.ceil(course.passes * len(rows) / recipe.batch)
-    weights = _draw_weights(crops.labels[rows], recipe.balance)
-    allowed = torch.from_numpy(crops.allowed)
+    weights = _draw_weights(crops.labels[rows], crops.laboratories[rows], recipe)
+    allowed, known = torch.from_numpy(crops.allowed), torch.from_numpy(crops.known)
     running = 0.0
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -146,12 +155,13 @@ def _train_round(
             for i in drawn
         ]
         images, possible = _tensor(np.stack(pictures)), allowed[torch.from_numpy(drawn)]
+        own = known[torch.from_numpy(drawn)]
         share = float(rng.beta(recipe.mixup, recipe.mixup)) if recipe.mixup else 1.0
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(images * share + images.flip(0) * (1 - share) if share < 1 else images).float()
-        loss = share * partial_loss(logits, possible)
+        loss = share * _loss(logits, possible, own, recipe.within)
         if share < 1:
-            loss = loss + (1 - share) * partial_loss(logits, possible.flip(0))
+            loss = loss + (1 - share) * _loss(logits, possible.flip(0), own.flip(0), recipe.within)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -166,6 +176,15 @@ def partial_loss(logits: Any, allowed: Any) -> Any:
     """-log of the summed probability of the classes that a label leaves possible; (N, C) float and bool."""
     possible = logits.masked_fill(~allowed, float("-inf"))
     return (logits.logsumexp(1) - possible.logsumexp(1)).mean()
+
+
+def _loss(logits: Any, allowed: Any, known: Any, within: float) -> Any:
+    """The loss among all classes, and among those ``known`` (N, C) to the crop's own laboratory."""
+    if not within:
+        return partial_loss(logits, allowed)
+    return (1 - within) * partial_loss(logits, allowed) + within * partial_loss(
+        logits.masked_fill(~known, -1e4), allowed & known
+    )
 
 
 def _freeze(model: Any, names: Sequence[str]) -> None:
@@ -213,9 +232,15 @@ def _tensor(pictures: NDArray[np.uint8]) -> Any:
     return ((images.float() / 255 - MEAN[0]) / STD[0]).contiguous(memory_format=torch.channels_last)
 
 
-def _draw_weights(labels: NDArray[np.str_], balance: float) -> NDArray[np.float64]:
+def _draw_weights(
+    labels: NDArray[np.str_], laboratories: NDArray[np.str_], recipe: ClassifyRecipe
+) -> NDArray[np.float64]:
     count = Counter(labels.tolist())
-    weights = np.array([count[label] ** -balance for label in labels.tolist()])
+    pairs = list(zip(labels.tolist(), laboratories.tolist(), strict=True))
+    own = Counter(pairs)
+    weights = np.array(
+        [count[label] ** -recipe.balance * (own[label, lab] / count[label]) ** -recipe.source_balance for label, lab in pairs]
+    )
     return np.asarray(weights / weights.sum(), np.float64)
 
 

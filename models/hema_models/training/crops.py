@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_models.cropping import gather_crops
+from hema_models.normalising import REFERENCE_DENSITY, density_table, normalise, red_cell_density
 from hema_models.training.canvas import background_colour
 from hema_models.training.fields import KINDS, split_group
 from hema_models.training.folds import PIECE, pieces
@@ -22,10 +23,18 @@ from hema_stream.core.errors import ConfigError
 WINDOW = 1.6
 SMALLEST_UM = 2.0
 """Side under which a box at the border shows too little of a red cell."""
-ASSUMED_MPP = {"sickle_uganda": 0.2}
-UNSHIPPED = frozenset({"tecom", "cellavision_blog", "bbbc041"})
+ASSUMED_MPP = {"sickle_uganda": 0.2, "tecom": 0.17}
+UNSHIPPED = frozenset({"bbbc041"})
+LABORATORY = {"lmu_thumbs": "lmu_aml", "nih_fields": "nih_malaria"}
+"""Sources that come from the laboratory of another."""
+CUT_OUT = frozenset({"nih_malaria"})  # black outside the cell
+DARK = 60  # sum of three channels under which a pixel of a cut-out picture is not the cell's
+ASPECT, BORDER_PX = 1.12, 2
+"""A box under this aspect, clear of the border and of other boxes, holds a round cell that nothing cuts."""
 HEALTHY = "healthy"
 """Label of a red cell of somebody without blood disease: any shape but sickle, and not infected."""
+ROUND = "round"
+"""Label of a round outline, not graded otherwise."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,12 @@ STREAMS = {
     "wbc": Stream("wbc", {"neutrophil": ("neutrophil_segmented", "neutrophil_band")}, {}, frozenset({"platelet"})),
     "rbc": Stream(
         "rbc",
-        {},
-        {"uninfected": ("malaria_infected",), HEALTHY: ("malaria_infected", "sickle")},
+        {"microcyte": ("normal", "spherocyte", "hypochromic"), "macrocyte": ("normal", "hypochromic")},
+        {
+            "uninfected": ("malaria_infected",),
+            HEALTHY: ("malaria_infected", "sickle"),
+            ROUND: ("sickle", "teardrop", "ovalocyte", "elliptocyte", "schistocyte", "malaria_infected"),
+        },
         frozenset({"other"}),
     ),
 }
@@ -73,6 +86,7 @@ class LabelledCrops:
     Attributes:
         windows: (N, W, W, 3) uint8 RGB, ``WINDOW`` times the crop's side, at the crop's scale.
         grounds: (N, 3) uint8 background colour.
+        red_cells: (N, 3) float32 optical density of the picture's median red cell; NaN where it shows too few.
         labels: N label names; allowed: (N, C) bool, classes that each leaves possible.
         sources, groups: N names; a group stays on one side of a split.
         names: N, picture (and point) for the reader.
@@ -80,6 +94,7 @@ class LabelledCrops:
 
     windows: NDArray[np.uint8]
     grounds: NDArray[np.uint8]
+    red_cells: NDArray[np.float32]
     labels: NDArray[np.str_]
     allowed: NDArray[np.bool_]
     sources: NDArray[np.str_]
@@ -90,6 +105,29 @@ class LabelledCrops:
         """Count the cells."""
         return len(self.labels)
 
+    @property
+    def laboratories(self) -> NDArray[np.str_]:
+        """(N,) names of the laboratories that the sources come from."""
+        return np.array([LABORATORY.get(source, source) for source in self.sources.tolist()])
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(N, C) bool, the classes that a cell's laboratory has labels of."""
+        laboratories = self.laboratories
+        out = np.zeros_like(self.allowed)
+        for name in np.unique(laboratories):
+            own = laboratories == name
+            out[own] = self.allowed[own].any(axis=0)
+        return out
+
+    def normalised(self) -> LabelledCrops:
+        """The same cells on the reference's ground and at its density; windows are changed in place."""
+        for row, (ground, density) in enumerate(zip(self.grounds, self.red_cells, strict=True)):
+            table = density_table(ground, None if np.isnan(density).any() else density)
+            self.windows[row] = normalise(self.windows[row], table)
+            self.grounds[row] = table[ground, np.arange(3)]
+        return self
+
 
 @dataclass(frozen=True)
 class Healthy:
@@ -98,10 +136,12 @@ class Healthy:
     Attributes:
         coco: COCO file, its pictures beside it.
         labs: the laboratories in it that took only such people.
+        ungraded: further laboratories, of whose people nothing is told: their round cells are ``ROUND``, no more.
     """
 
     coco: Path
     labs: tuple[str, ...]
+    ungraded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,9 +182,16 @@ def load_crops(
     geometry = stream.geometry
     side = round(geometry.side_px * WINDOW)
     windows, grounds = np.empty((len(rows), side, side, 3), np.uint8), np.empty((len(rows), 3), np.uint8)
+    red_cells = np.full((len(rows), 3), np.nan, np.float32)
     for path, numbers in by_path.items():
         pixels = _read(path)
-        ground = background_colour(pixels)
+        if rows[numbers[0]].source in CUT_OUT:
+            pixels, ground = _on_ground(pixels)
+        else:
+            ground = background_colour(pixels)
+        density = red_cell_density(pixels, ground)
+        if density is not None:
+            red_cells[numbers] = density
         middle = (pixels.shape[1] / 2, pixels.shape[0] / 2)
         centres = np.array([rows[n].centre or middle for n in numbers])
         sides = np.array([geometry.side_um * WINDOW / rows[n].mpp for n in numbers])
@@ -153,12 +200,21 @@ def load_crops(
     return LabelledCrops(
         windows,
         grounds,
+        red_cells,
         np.array([row.label for row in rows]),
         np.array([stream.allowed(row.label, classes) for row in rows]),
         np.array([row.source for row in rows]),
         np.array([row.group for row in rows]),
         np.array([row.name for row in rows]),
     )
+
+
+def _on_ground(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Give a cell that was cut out, black around it, the ground on which it has the reference's density."""
+    shown = pixels.sum(axis=2, dtype=np.int32) > DARK
+    cell = np.median(pixels[shown], axis=0) if shown.any() else np.full(3, 200.0)
+    ground = np.clip(cell * 10.0**REFERENCE_DENSITY, 0, 250).astype(np.uint8)
+    return np.where(shown[..., None], pixels, ground).astype(np.uint8), ground
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -218,22 +274,48 @@ def _points(folder: Path, piece: int) -> list[_Row]:
 def _healthy_rows(fields: Healthy) -> list[_Row]:
     """Read the red cells, those too that the border cuts: a part of a round cell is a crescent, and not a sickle."""
     document = json.loads(fields.coco.read_text(encoding="utf-8"))
-    images = {image["id"]: image for image in document["images"] if image["lab"] in fields.labs}
+    images = {image["id"]: image for image in document["images"] if image["lab"] in (*fields.labs, *fields.ungraded)}
     if not images:
         known = ", ".join(sorted({image["lab"] for image in document["images"]}))
         place = f"{fields.coco}: {', '.join(fields.labs)}"
         raise ConfigError("no picture of these laboratories", place=place, remedy=f"--healthy-lab, one of: {known}")
-    rows = []
+    boxed: dict[int, list[list[float]]] = defaultdict(list)
+    kinds: dict[int, list[str]] = defaultdict(list)
     for annotation in document["annotations"]:
-        image = images.get(annotation["image_id"])
-        if image is None or KINDS[annotation["category_id"] - 1] != "rbc":
-            continue
-        x, y, width, height = annotation["bbox"]
-        if min(width, height) * float(image["mpp"]) < SMALLEST_UM:
-            continue
-        centre = (x + width / 2, y + height / 2)
-        name = f"{image['file_name']}#{centre[0]:.1f},{centre[1]:.1f}"
-        group = split_group(image["lab"], image["file_name"])
-        path = fields.coco.parent / image["file_name"]
-        rows.append(_Row(path, name, HEALTHY, image["lab"], group, float(image["mpp"]), centre))
+        if annotation["image_id"] in images:
+            boxed[annotation["image_id"]].append(annotation["bbox"])
+            kinds[annotation["image_id"]].append(KINDS[annotation["category_id"] - 1])
+    rows = []
+    for number, image in images.items():
+        boxes = np.array(boxed[number], float).reshape(-1, 4)
+        whole = round_and_whole(boxes, image["width"], image["height"])
+        for (x, y, width, height), kind, good in zip(boxes.tolist(), kinds[number], whole.tolist(), strict=True):
+            if kind != "rbc" or min(width, height) * float(image["mpp"]) < SMALLEST_UM:
+                continue
+            healthy = image["lab"] in fields.labs
+            if not healthy and not good:
+                continue
+            centre = (x + width / 2, y + height / 2)
+            name = f"{image['file_name']}#{centre[0]:.1f},{centre[1]:.1f}"
+            label = ("normal" if good else HEALTHY) if healthy else ROUND
+            group = split_group(image["lab"], image["file_name"])
+            path = fields.coco.parent / image["file_name"]
+            rows.append(_Row(path, name, label, image["lab"], group, float(image["mpp"]), centre))
     return rows
+
+
+def round_and_whole(boxes: NDArray[np.float64], width: float, height: float) -> NDArray[np.bool_]:
+    """Which boxes hold a round cell that neither the border nor a neighbour cuts, (N,) bool.
+
+    Args:
+        boxes: (N, 4) x, y, width, height in pixels of a picture of that size.
+    """
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    clear = (corners[:, :2] > BORDER_PX).all(axis=1) & (corners[:, 2:] < np.array([width, height]) - BORDER_PX).all(1)
+    aspect = boxes[:, 2:].max(axis=1) / np.maximum(boxes[:, 2:].min(axis=1), 1e-6)
+    low = np.maximum(corners[:, None, :2], corners[None, :, :2])
+    high = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    np.fill_diagonal(shared, 0)
+    alone = shared.max(axis=1, initial=0) < 0.15 * boxes[:, 2:].prod(axis=1)
+    return np.asarray(clear & (aspect < ASPECT) & alone)

@@ -29,6 +29,16 @@ def common_options(function: F) -> F:
     return function
 
 
+def left_out_options(function: F) -> F:
+    """Add what a classifier's training may hold out besides folds: whole laboratories."""
+    for option in (
+        click.option("--fold-of", multiple=True, help="Deal folds among this source alone; may be repeated."),
+        click.option("--left-out", multiple=True, help="Source held out whole and answered for; may be repeated."),
+    ):
+        function = option(function)
+    return function
+
+
 @click.group("train")
 def command() -> None:
     """Train a model from labelled smears. Use the card that is written with --set stage.model=CARD."""
@@ -68,6 +78,14 @@ def segment(
 @click.option("--piece", default=8, show_default=True, help="Fields of a block that stay together; more are cut up.")
 @click.option("--healthy", type=EXISTING, help="COCO file with fields of people without blood disease.")
 @click.option("--healthy-lab", multiple=True, default=("pbc",), show_default=True, help="Which of its laboratories.")
+@click.option(
+    "--ungraded-lab",
+    multiple=True,
+    default=("bccd", "raabin"),
+    show_default=True,
+    help="Further ones of it, of whose people nothing is told.",
+)
+@left_out_options
 @common_options
 def rbc(**options: Any) -> None:
     """Train the red cell classifier."""
@@ -78,6 +96,7 @@ def rbc(**options: Any) -> None:
 @click.option("--data", type=FOLDER, required=True, help="Folder with labels.csv.")
 @click.option("--architecture", default="tf_efficientnet_lite0", show_default=True, help="timm model.")
 @click.option("--passes", type=float, help="One round of so many passes over the data, instead of the recipe's.")
+@left_out_options
 @common_options
 def wbc(**options: Any) -> None:
     """Train the white cell classifier."""
@@ -97,6 +116,9 @@ def _classifier(
     piece: int = 8,
     healthy: Path | None = None,
     healthy_lab: tuple[str, ...] = (),
+    ungraded_lab: tuple[str, ...] = (),
+    left_out: tuple[str, ...] = (),
+    fold_of: tuple[str, ...] = (),
 ) -> None:
     from dataclasses import replace
 
@@ -106,9 +128,10 @@ def _classifier(
 
     from hema_stream.core.taxonomy import load_taxonomy
 
-    classes = load_taxonomy(stream).names
+    classes = load_taxonomy(stream).learnt
     recipe = replace(RECIPES[stream], folds=folds, fold=fold, exclude=exclude_source, piece=piece)
-    recipe = replace(recipe, healthy=Healthy(healthy, healthy_lab)) if healthy else recipe
+    recipe = replace(recipe, left_out=left_out, fold_of=fold_of)
+    recipe = replace(recipe, healthy=Healthy(healthy, healthy_lab, ungraded_lab)) if healthy else recipe
     recipe = replace(recipe, rounds=(replace(recipe.rounds[0], passes=passes),)) if passes else recipe
     crops, held, logits = train_classifier(stream, data, classes, start, out, recipe, architecture, click.echo)
     asked = {"views": recipe.views, "sure": recipe.sure}

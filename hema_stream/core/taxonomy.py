@@ -22,6 +22,7 @@ class CellClass:
         parent: the group whose summed probability decides first; its own name where it has none.
         abnormal: whether the overlay marks it.
         threshold: calibrated confidence under which a cell is unknown.
+        measured: whether it is told by a cell's measured size alone, never by a network.
     """
 
     name: str
@@ -30,6 +31,7 @@ class CellClass:
     parent: str
     abnormal: bool
     threshold: float
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Taxonomy:
     def names(self) -> tuple[str, ...]:
         """Class names in order."""
         return tuple(c.name for c in self.classes)
+
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """Names of the classes that a network can be trained to tell, in order."""
+        return tuple(c.name for c in self.classes if not c.measured)
 
     def index(self, name: str) -> int:
         """Position of a class; ValueError where there is none of that name."""
@@ -79,6 +86,7 @@ def load_taxonomy(stream: str) -> Taxonomy:
                 parent=e.get("parent", e["name"]),
                 abnormal=bool(e.get("abnormal", False)),
                 threshold=float(e.get("threshold", 0.5)),
+                measured=bool(e.get("measured", False)),
             )
             for e in entries
         ),

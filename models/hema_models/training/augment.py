@@ -46,8 +46,8 @@ WIDE = replace(MILD, widen=0.3)
 HARD = Jitter(0.06, 0.10, 43.0, (0.2, 1.8), (0.5, 1.4), (0.7, 1.4), 2.5, 0.1, 0.25, widen=0.3, contrast=(0.3, 1.2))
 FAR_WIDE = replace(WIDE, rough=0.3, white=0.3)
 FAR_HARD = replace(HARD, rough=0.4, white=0.2)
-DENSE = replace(MILD, green=0.5, rough=0.15, gamma=(0.85, 1.2), value=(0.85, 1.1))
-DENSE_HARD = replace(HARD, green=0.5, rough=0.3, contrast=(0.6, 1.2))
+DENSE = replace(MILD, green=0.35, rough=0.2, gamma=(0.85, 1.2), value=(0.85, 1.1))
+DENSE_HARD = replace(HARD, green=0.35, rough=0.3, contrast=(0.6, 1.2))
 HAZE, HAZE_HUE = (90.0, 190.0), 20.0
 """Grey levels of the veil that a loss of contrast draws colours to, and by how much its channels differ."""
 

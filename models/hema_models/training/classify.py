@@ -48,7 +48,9 @@ class ClassifyRecipe:
         frozen: the network's first modules, which keep their start weights where the architecture has them. It takes
             off almost half of a step's time; whether it helps or costs accuracy was not measured.
         folds, fold: the development fold held out, dealt by group; None trains on everything.
-        exclude: sources left out.
+        fold_of: sources among which folds are dealt; () for all.
+        left_out: sources that are held out whole: laboratories that the network does not see, and answers for.
+        exclude: sources that are neither seen nor answered for.
         piece: fields of a block that stay on one side of a split.
         healthy: fields whose red cells are known to be neither sickle nor infected.
         within: share of the loss that is taken among the classes of the crop's own laboratory alone, so that a
@@ -68,6 +70,8 @@ class ClassifyRecipe:
     frozen: tuple[str, ...] = ("conv_stem", "bn1", "blocks.0", "blocks.1")
     folds: int = 5
     fold: int | None = None
+    fold_of: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     piece: int = PIECE
     healthy: Healthy | None = None
@@ -107,8 +111,7 @@ def train_classifier(
     crops = load_crops(STREAMS[stream], data, classes, recipe.exclude, recipe.piece, recipe.healthy)
     if recipe.density:
         crops = crops.normalised()
-    dealt = deal_balanced(crops.labels.tolist(), crops.groups.tolist(), recipe.folds)
-    held = np.flatnonzero(dealt == recipe.fold) if recipe.fold is not None else np.zeros(0, np.int64)
+    held = held_out(crops, recipe)
     rows = np.setdiff1d(np.arange(len(crops)), held)
     rows = rows[crops.allowed[rows].any(axis=1)]
     model = classifier_network(architecture, len(classes), drop_rate=0.2)
@@ -122,6 +125,16 @@ def train_classifier(
     report(f"{len(rows)} crops {dict(Counter(crops.labels[rows].tolist()))}; weights in {out}")
     seen = centre(crops.windows[held], side)
     return crops, held, answer_by_views(partial(predict, model), seen, recipe.views, recipe.sure)
+
+
+def held_out(crops: LabelledCrops, recipe: ClassifyRecipe) -> NDArray[np.int64]:
+    """Rows that the network does not see: whole sources, and a fold of others."""
+    out = np.isin(crops.sources, recipe.left_out)
+    if recipe.fold is not None:
+        among = np.flatnonzero(np.isin(crops.sources, recipe.fold_of) if recipe.fold_of else np.ones(len(crops), bool))
+        dealt = deal_balanced(crops.labels[among].tolist(), crops.groups[among].tolist(), recipe.folds)
+        out[among[dealt == recipe.fold]] = True
+    return np.flatnonzero(out)
 
 
 def _train_round(

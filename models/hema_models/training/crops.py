@@ -136,7 +136,8 @@ class Healthy:
     Attributes:
         coco: COCO file, its pictures beside it.
         labs: the laboratories in it that took only such people.
-        ungraded: further laboratories, of whose people nothing is told: their round cells are ``ROUND``, no more.
+        ungraded: further laboratories, whose people are not said to be healthy but not chosen for a disease of red cells
+            or malaria either: their round cells are ``ROUND``, the others ``HEALTHY``.
     """
 
     coco: Path
@@ -293,11 +294,9 @@ def _healthy_rows(fields: Healthy) -> list[_Row]:
             if kind != "rbc" or min(width, height) * float(image["mpp"]) < SMALLEST_UM:
                 continue
             healthy = image["lab"] in fields.labs
-            if not healthy and not good:
-                continue
             centre = (x + width / 2, y + height / 2)
             name = f"{image['file_name']}#{centre[0]:.1f},{centre[1]:.1f}"
-            label = ("normal" if good else HEALTHY) if healthy else ROUND
+            label = HEALTHY if not good else "normal" if healthy else ROUND
             group = split_group(image["lab"], image["file_name"])
             path = fields.coco.parent / image["file_name"]
             rows.append(_Row(path, name, label, image["lab"], group, float(image["mpp"]), centre))

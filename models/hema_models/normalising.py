@@ -66,6 +66,31 @@ def density_table(ground: NDArray[np.uint8], red_cell: NDArray[np.float32] | Non
     return np.clip(np.round(256 * 10.0**-density - 1), 0, 255).astype(np.uint8)
 
 
+def look_table(
+    ground: NDArray[np.uint8],
+    tissue: NDArray[np.float32],
+    other_ground: NDArray[np.uint8],
+    other_tissue: NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    """Table (256, 3) uint8 that gives a picture the ground and the densities of another.
+
+    Args:
+        ground, other_ground: (3,) uint8 colours of bare ground.
+        tissue, other_tissue: (3,) densities by channel that are made alike, see ``tissue_density``.
+    """
+    values = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    scale = np.clip(other_tissue / np.maximum(tissue, 1e-3), *SCALE_RANGE)
+    out = (other_ground.astype(np.float32) + 1) * 10.0 ** -(optical_density(values, ground) * scale) - 1
+    return np.clip(np.round(out), 0, 255).astype(np.uint8)
+
+
+def tissue_density(crops: NDArray[np.uint8], grounds: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Decadic optical density that a tenth of each crop exceeds, by channel: (N, S, S, 3) and (N, 3) to (N, 3)."""
+    thin = crops[:, ::4, ::4].reshape(len(crops), -1, 3)
+    lowest = np.percentile(thin, 10, axis=1)
+    return np.asarray(-np.log10((lowest + 1) / (grounds.astype(np.float32) + 1)), np.float32)
+
+
 def density_scale(red_cell: NDArray[np.float32]) -> np.float32:
     """Factor that takes a red cell's green density to the reference's."""
     return np.float32(np.clip(REFERENCE_DENSITY[1] / max(float(red_cell[1]), 1e-3), *SCALE_RANGE))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_models.networks import classifier_network
+from hema_models.normalising import look_table, normalise, tissue_density
 from hema_models.training.augment import DENSE, DENSE_HARD, FAR_HARD, FAR_WIDE, FINE, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, Healthy, LabelledCrops, load_crops
 from hema_models.training.folds import PIECE, deal_balanced
@@ -56,6 +57,9 @@ class ClassifyRecipe:
         within: share of the loss that is taken among the classes of the crop's own laboratory alone, so that a
             laboratory's look tells no class.
         source_balance: power of a laboratory's frequency within a class by which it is drawn more often.
+        borrowed: how often a crop is given the ground and the densities of a crop of any laboratory, so that a look tells
+            no class.
+        rare: class to the factor by which it is drawn less often than the balance says.
         density: whether crops are brought to the reference's ground and density first, see ``normalising``.
     """
 
@@ -77,12 +81,16 @@ class ClassifyRecipe:
     healthy: Healthy | None = None
     within: float = 0.5
     source_balance: float = 0.5
+    borrowed: float = 0.0
+    rare: Mapping[str, float] = field(default_factory=dict)
     density: bool = False
     seed: int = 20_26
 
 
 RECIPES = {
-    "wbc": ClassifyRecipe((Round(10, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7),
+    "wbc": ClassifyRecipe(
+        (Round(8, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7, borrowed=0.5, rare={"blast": 0.4}
+    ),
     "rbc": ClassifyRecipe((Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, density=True),
 }
 
@@ -156,6 +164,7 @@ def _train_round(
     average = torch.optim.swa_utils.AveragedModel(model, avg_fn=_moving_average, use_buffers=True)
     _half_but_depthwise(model)  # after the copy, which must keep its own kernels
     steps = math.ceil(course.passes * len(rows) / recipe.batch)
+    looks = Looks(crops, rows, recipe.borrowed, side)
     weights = _draw_weights(crops.labels[rows], crops.laboratories[rows], recipe)
     allowed, known = torch.from_numpy(crops.allowed), torch.from_numpy(crops.known)
     running = 0.0
@@ -164,8 +173,7 @@ def _train_round(
             group["lr"] = recipe.learning_rate * _schedule(step, steps)
         drawn = rng.choice(rows, recipe.batch, p=weights)
         pictures = [
-            jitter(crops.windows[i], crops.grounds[i], side, course.jitters[rng.integers(len(course.jitters))], rng)
-            for i in drawn
+            jitter(*looks.shown(i, rng), side, course.jitters[rng.integers(len(course.jitters))], rng) for i in drawn
         ]
         images, possible = _tensor(np.stack(pictures)), allowed[torch.from_numpy(drawn)]
         own = known[torch.from_numpy(drawn)]
@@ -183,6 +191,27 @@ def _train_round(
         if step % 50 == 49:
             report(f"step {step + 1} of {steps}: loss {running:.3f}")
     return average.module
+
+
+class Looks:
+    """Shows a crop's window in its own colours, or in those of a crop of any laboratory, each as likely."""
+
+    def __init__(self, crops: LabelledCrops, rows: NDArray[np.int64], borrowed: float, side: int) -> None:
+        self._crops, self._borrowed = crops, borrowed
+        if borrowed:
+            self._tissue = tissue_density(centre(crops.windows, side), crops.grounds)
+            own = crops.laboratories[rows]
+            self._members = [rows[own == name] for name in np.unique(own)]
+
+    def shown(self, row: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """A window (W, W, 3) and its ground (3,)."""
+        window, ground = self._crops.windows[row], self._crops.grounds[row]
+        if not self._borrowed or rng.random() >= self._borrowed:
+            return window, ground
+        other = rng.choice(self._members[rng.integers(len(self._members))])
+        noise = np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
+        table = look_table(ground, self._tissue[row], self._crops.grounds[other], self._tissue[other] * noise)
+        return normalise(window, table), table[ground, np.arange(3)]
 
 
 def partial_loss(logits: Any, allowed: Any) -> Any:
@@ -252,7 +281,12 @@ def _draw_weights(
     pairs = list(zip(labels.tolist(), laboratories.tolist(), strict=True))
     own = Counter(pairs)
     weights = np.array(
-        [count[label] ** -recipe.balance * (own[label, lab] / count[label]) ** -recipe.source_balance for label, lab in pairs]
+        [
+            recipe.rare.get(label, 1.0)
+            * count[label] ** -recipe.balance
+            * (own[label, lab] / count[label]) ** -recipe.source_balance
+            for label, lab in pairs
+        ]
     )
     return np.asarray(weights / weights.sum(), np.float64)
 

@@ -1,0 +1,113 @@
+"""Answers of networks that never saw the laboratory: trained with laboratories left out in turn, put into one table.
+
+python benchmarks/left_out.py wbc --data DATA/wbc --start efficientnet.safetensors --work RUNS
+python benchmarks/left_out.py rbc --data DATA/rbc --start efficientnet.safetensors --work RUNS \\
+    --healthy DATA/detection/train.json
+
+A group whose weights lie in RUNS already is not trained again. RUNS/STREAM.csv.gz holds each left-out cell once, with
+calibrated probabilities: the temperature of a group is fitted on the other groups' cells. ``hema-stream evaluate suite
+--left-out RUNS`` scores it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from hema_models.calibration import fit_temperature, softmax
+from hema_models.training.crops import STREAMS
+
+from hema_stream.core.taxonomy import load_taxonomy
+
+GROUPS = {
+    "wbc": {
+        "A": ("raabin_wbc", "tecom", "all_idb"),
+        "B": ("chula_wbc", "bccd", "lmu_aml", "lmu_thumbs"),
+        "C": ("cellavision_blog", "deepbionet", "taleqani_all"),
+    },
+    "rbc": {"A": ("bccd", "abhi_slides"), "B": ("raabin", "pbc", "iml_malaria")},
+}
+FOLDED = {"wbc": ("pbc_barcelona", 5, []), "rbc": ("chula_rbc12", 2, ["--piece", "100000"])}
+"""Besides, each group leaves out its own fold of one source: the only one with all stages, or with all shapes."""
+PROGRAM = str(Path(sys.executable).with_name("hema-stream"))
+
+
+def train(stream: str, data: Path, start: Path, work: Path, number: int, group: str, more: list[str]) -> None:
+    """Train a group's network on all that it does not leave out."""
+    out = work / f"{stream}-{group}.safetensors"
+    if out.exists():
+        return
+    source, folds, pieces = FOLDED[stream]
+    words = [w for name in GROUPS[stream][group] for w in ("--left-out", name)]
+    words += ["--fold-of", source, "--folds", str(folds), "--fold", str(number), *pieces]
+    command = [PROGRAM, "train", stream, "--data", str(data), "--start", str(start), "--out", str(out)]
+    with (work / f"{stream}-{group}.log").open("w") as log:
+        subprocess.run([*command, *words, *more], check=True, stdout=log)
+
+
+def held_out(stream: str, work: Path, group: str) -> list[dict[str, str]]:
+    """Rows that a group's network did not see, with its logits."""
+    with gzip.open(work / f"{stream}-{group}.heldout.csv.gz", "rt", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def table(stream: str, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Calibrate each group on the others, and name each cell's class."""
+    taxonomy = load_taxonomy(stream)
+    names = taxonomy.learnt
+    logits = np.array([[float(row[name]) for name in names] for row in rows])
+    groups = np.array([row.pop("run") for row in rows])
+    allowed = np.array([STREAMS[stream].allowed(row["class"], names) for row in rows])
+    probabilities = np.zeros((len(rows), len(taxonomy.names)), np.float32)
+    columns = [taxonomy.index(name) for name in names]
+    for group in np.unique(groups):
+        own = groups == group
+        others = ~own & allowed.any(axis=1)
+        temperature = fit_temperature(logits[others], allowed[others])
+        print(f"{group}: {own.sum()} cells, temperature {temperature} of the others")
+        probabilities[np.ix_(own, columns)] = softmax(logits[own], temperature)
+    best = taxonomy.best(probabilities)
+    unknown = taxonomy.unknown(probabilities, best)
+    return [
+        {
+            "group": str(group),
+            **{key: row[key] for key in ("source", "name", "class")},
+            "predicted": taxonomy.names[b],
+            "confidence": f"{p[b]:.4f}",
+            "unknown": str(int(u)),
+            **{name: f"{value:.4f}" for name, value in zip(taxonomy.names, p, strict=True)},
+        }
+        for row, group, b, u, p in zip(rows, groups, best, unknown, probabilities, strict=True)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stream", choices=tuple(GROUPS))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--start", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--healthy", type=Path)
+    asked, more = parser.parse_known_args()
+    more += ["--healthy", str(asked.healthy)] if asked.healthy else []
+    asked.work.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, str]] = []
+    for number, group in enumerate(GROUPS[asked.stream]):
+        train(asked.stream, asked.data, asked.start, asked.work, number, group, more)
+        rows += [{**row, "run": group} for row in held_out(asked.stream, asked.work, group)]
+    made = table(asked.stream, rows)
+    out = asked.work / f"{asked.stream}.csv.gz"
+    with gzip.open(out, "wt", newline="") as handle:
+        writer = csv.DictWriter(handle, list(made[0]))
+        writer.writeheader()
+        writer.writerows(made)
+    print(f"{len(made)} answers: {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,9 +10,34 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hema_models.weights.state import identity
 from hema_stream.core.errors import ModelError
+from hema_stream.core.rates import ClassRates, Rate, Rates
 
 WEIGHTS = Path(__file__).parent / "weights"
 CARD_SUFFIX = ".card.json"
+
+
+class ClassElsewhere(BaseModel):
+    """How a class did in laboratories that were left out of training; a cell that is unknown counts as not called.
+
+    Attributes:
+        false_positive: cells of other classes that were called this, and all such cells.
+        recall: cells of this class that were called so, and all of them; None where no such laboratory has any.
+        laboratories: how many left-out laboratories the recall was measured in.
+        note: for the reader.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    false_positive: tuple[int, int]
+    recall: tuple[int, int] | None = None
+    laboratories: int = 0
+    note: str = ""
+
+    def rates(self) -> ClassRates:
+        """The same as the report's code takes it."""
+        return ClassRates(
+            Rate(*self.false_positive), None if self.recall is None else Rate(*self.recall), self.laboratories
+        )
 
 
 class ModelCard(BaseModel):
@@ -30,7 +55,14 @@ class ModelCard(BaseModel):
         mean, std: of the normalisation of 0..1 RGB.
         views, sure: a classifier asks the upright view, and that many mirror images (1, 2 or 4) of the cells whose best
             class has no more than ``sure`` by it, see ``answer_by_views``.
+        second_look: what the further views show: ``mirrors`` the mirror images; ``green`` the density of green alone,
+            in all three channels.
+        colours: ``own`` where crops are seen as they are, ``density`` where they are brought to the reference's ground
+            and density first, see ``normalising``.
+        prior: class to what is added to its logit before the softmax: the log of how much rarer or commoner it is in
+            routine than in training. Applied after ``temperature``.
         temperature: divides the logits of a classifier.
+        elsewhere: class to how it did in laboratories left out of training.
         data, licence, metrics, notes: for the reader.
     """
 
@@ -53,7 +85,11 @@ class ModelCard(BaseModel):
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     views: Literal[1, 2, 4] = 1
     sure: float = Field(default=1.0, gt=0.0, le=1.0)
+    second_look: Literal["mirrors", "green"] = "mirrors"
+    colours: Literal["own", "density"] = "own"
+    prior: dict[str, float] = Field(default_factory=dict)
     temperature: float = 1.0
+    elsewhere: dict[str, ClassElsewhere] = Field(default_factory=dict)
     data: list[dict[str, Any]] = Field(default_factory=list)
     metrics: dict[str, Any] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
@@ -63,6 +99,11 @@ class ModelCard(BaseModel):
     def path(self) -> Path:
         """Where the weights lie."""
         return self.folder / self.weights
+
+    @property
+    def rates(self) -> Rates:
+        """How each class did elsewhere."""
+        return {name: told.rates() for name, told in self.elsewhere.items()}
 
     def verify(self) -> None:
         """Check that the weights are there and are the ones the card speaks of.

@@ -13,7 +13,10 @@ from hema_models.weights.state import load_state
 
 
 def build_module(card: ModelCard) -> Any:
-    """Build a card's network with its weights, in eval mode, as (B, 3, S, S) float32 in 0..1 to a tuple of outputs."""
+    """Build a card's network with its weights, in eval mode, as (B, 3, S, S) float32 in 0..1 to a tuple of outputs.
+
+    A classifier gives its logits (B, C) and the features (B, F) that they are made of.
+    """
     if card.task == "segment":
         model = segmenter_network(card.architecture)
         head = model.model[-1]
@@ -21,7 +24,7 @@ def build_module(card: ModelCard) -> Any:
     else:
         model = classifier_network(card.architecture, len(card.classes))
     load_state(model, card.path)
-    return _normalised(model, card).eval()
+    return _normalised(model if card.task == "segment" else _with_features(model), card).eval()
 
 
 def warm_module(card: ModelCard, batch: int) -> tuple[Any, Any]:
@@ -36,6 +39,24 @@ def warm_module(card: ModelCard, batch: int) -> tuple[Any, Any]:
     with torch.no_grad():
         module(zeros)
     return module, zeros
+
+
+def _with_features(model: Any) -> Any:
+    """Let a timm classifier give its pooled features besides its logits."""
+    import torch
+
+    class WithFeatures(torch.nn.Module):
+        """Logits and the features before the last layer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.classifier = model
+
+        def forward(self, images: Any) -> tuple[Any, Any]:
+            features = model.forward_head(model.forward_features(images), pre_logits=True)
+            return model.get_classifier()(features), features
+
+    return WithFeatures()
 
 
 def _normalised(model: Any, card: ModelCard) -> Any:

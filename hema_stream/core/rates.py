@@ -1,0 +1,38 @@
+"""How often a class is called where it is not, and found where it is, in laboratories left out of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A count within its denominator."""
+
+    k: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """k / of, 0..1; 0 without a denominator."""
+        return self.k / self.of if self.of else 0.0
+
+
+@dataclass(frozen=True)
+class ClassRates:
+    """What is known of one class elsewhere.
+
+    Attributes:
+        false_positive: cells of other classes that were called this, of all such cells.
+        recall: cells of this class that were called so, of all of them; None where none was there.
+        laboratories: how many left-out laboratories the recall was measured in.
+    """
+
+    false_positive: Rate
+    recall: Rate | None
+    laboratories: int
+
+
+Rates = Mapping[str, ClassRates]
+"""By class."""

@@ -1,0 +1,105 @@
+"""What a site's cells look like to a network: mean and spread of its features by class, robust to a sick patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+LEAST_CELLS = 3.0
+"""Cells of a class that a slide must have for its mean to count."""
+FLOOR = 0.05
+"""Share of the mean deviation that is added to each feature's, so that one that hardly varies is not blown up."""
+
+
+@dataclass(frozen=True, eq=False)
+class SlideStatistics:
+    """One slide's cells of one stream.
+
+    Attributes:
+        counts: (C,) float32 cells by class, each cell shared among classes by its probabilities.
+        means: (C, F) float32 mean features of each class; zero where it has no cell.
+        within: (F,) float32 variance of features within classes.
+    """
+
+    counts: Floats
+    means: Floats
+    within: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class SiteStatistics:
+    """The site's cells over its slides.
+
+    Attributes:
+        slides: how many it is taken over.
+        counts: (C,) float32 cells by class, over all slides.
+        means: (C, F) float32, by class the median over the slides of the slides' means; NaN where no slide has enough.
+        mean, deviation: (F,) float32, each class weighing the same however many cells it has.
+    """
+
+    slides: int
+    counts: Floats
+    means: Floats
+    mean: Floats
+    deviation: Floats
+
+    def standardise(self, features: NDArray[np.floating]) -> Floats:
+        """Features (N, F) by the site's own mean and deviation, scaled so that a row's length is about 4."""
+        return np.asarray((features - self.mean) / self.deviation * (4 / np.sqrt(len(self.mean))), np.float32)
+
+
+def slide_statistics(features: NDArray[np.floating], shares: NDArray[np.floating]) -> SlideStatistics:
+    """Measure one slide's cells.
+
+    Args:
+        features: (N, F); shares: (N, C) probabilities, or one-hot labels where people named the cells.
+    """
+    features, shares = np.asarray(features, np.float32), np.asarray(shares, np.float32)
+    counts = shares.sum(axis=0)
+    means = (shares.T @ features) / np.maximum(counts, 1e-6)[:, None]
+    best = shares.argmax(axis=1)
+    within = ((features - means[best]) ** 2).sum(axis=0) / max(len(features) - (counts > 0.5).sum(), 1)
+    return SlideStatistics(counts, np.where(counts[:, None] > 0, means, 0).astype(np.float32), within)
+
+
+def site_statistics(slides: Sequence[SlideStatistics]) -> SiteStatistics:
+    """Join slides; a slide that is unlike the others moves a median little.
+
+    Raises:
+        ValueError: there is no slide.
+    """
+    if not slides:
+        raise ValueError("a site's statistics need a slide")
+    counts = np.stack([s.counts for s in slides])
+    least = np.minimum(LEAST_CELLS, counts.max(axis=0))  # where no slide has so many, the fullest ones serve
+    usable = (counts >= least) & (counts > 0.5)
+    every = np.where(usable[..., None], np.stack([s.means for s in slides]), np.nan)
+    present = usable.any(axis=0)
+    means = np.full(every.shape[1:], np.nan, np.float32)
+    means[present] = np.nanmedian(every[:, present], axis=0)
+    mean = means[present].mean(axis=0)
+    within = np.median(np.stack([s.within for s in slides]), axis=0)
+    deviation = np.sqrt(within + means[present].var(axis=0))
+    deviation = deviation + FLOOR * deviation.mean() + 1e-6
+    return SiteStatistics(
+        len(slides), counts.sum(axis=0), means, mean.astype(np.float32), deviation.astype(np.float32)
+    )
+
+
+def distance(slide: SlideStatistics, site: SiteStatistics) -> float | None:
+    """How far a slide's cells lie from the site's, in the site's deviations; None where they share no class.
+
+    The root mean square over features of the difference of class means, less what so few cells differ by chance, as the
+    mean over the classes that both have.
+    """
+    both = (slide.counts >= LEAST_CELLS) & np.isfinite(site.means[:, 0])
+    if not both.any():
+        return None
+    squares = (((slide.means[both] - site.means[both]) / site.deviation) ** 2).mean(axis=1)
+    chance = (slide.within / site.deviation**2).mean() / slide.counts[both]
+    return float(np.sqrt(np.maximum(squares - chance, 0)).mean())

@@ -84,6 +84,7 @@ class Calibration:
         focus_threshold: variance of the Laplacian (canonical scale, grey 0..255) below which a tile is out of focus.
         focus: median variance of the Laplacian over the sampled tissue.
         foreground: low-resolution map of tissue.
+        red_cell: (3,) float32 decadic optical density of the median red cell by channel; None where too few are seen.
         warnings: codes such as ``low_focus`` or ``no_scale``.
     """
 
@@ -94,3 +95,4 @@ class Calibration:
     focus: float
     foreground: Foreground
     warnings: tuple[str, ...] = ()
+    red_cell: NDArray[np.float32] | None = None

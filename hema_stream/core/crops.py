@@ -73,6 +73,7 @@ class Labels:
         probabilities: (N, C) float32, calibrated, in the taxonomy's order; rows sum to 1.
         best: (N,) int16 class of the best leaf under the best parent.
         unknown: (N,) bool, whether the confidence is under the class's threshold.
+        features: (N, F) float16 of the network's last layer but one, where the classifier was told to keep them.
     """
 
     stream: str
@@ -80,6 +81,7 @@ class Labels:
     probabilities: NDArray[np.float32]
     best: NDArray[np.int16]
     unknown: NDArray[np.bool_]
+    features: NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
         """Count the labels."""
@@ -98,7 +100,8 @@ class Labels:
     @property
     def nbytes(self) -> int:
         """Bytes it holds in a queue."""
-        return int(self.keys.nbytes + self.probabilities.nbytes + self.best.nbytes + self.unknown.nbytes)
+        own = self.keys.nbytes + self.probabilities.nbytes + self.best.nbytes + self.unknown.nbytes
+        return int(own + (0 if self.features is None else self.features.nbytes))
 
     @property
     def confidence(self) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hema_stages.calibration.focus import laplacian_variance
 from hema_stages.calibration.foreground import background_colour, foreground_mask
-from hema_stages.calibration.measuring import Measuring
+from hema_stages.calibration.measuring import Measuring, red_cell_of
 from hema_stages.calibration.scale import estimate_mpp
 from hema_stages.calibration.stain_fit import LEAST_SIDE_UM
 from hema_stages.readers import Reader, open_reader
@@ -69,6 +69,7 @@ class Calibrate(Measuring, Transform[Slide, Slide]):
             focus_threshold=self.focus_share * focus,
             focus=focus,
             foreground=foreground,
+            red_cell=red_cell_of([overview] if shrink == 1.0 else patches, ground),
             warnings=(*slide.warnings, *low, *(() if stain.in_range else ("stain_out_of_range",))),
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hema_models.normalising import red_cell_density
 from hema_stages.calibrate import Calibrate
 from hema_stages.calibration.foreground import background_colour
 from hema_stages.calibration.scale import estimate_mpp
@@ -69,6 +70,26 @@ class TestCalibrate:
         assert calibration.stain.method == "macenko"
         assert calibration.stain.matrix.shape == (3, 2)
         np.testing.assert_allclose(np.linalg.norm(calibration.stain.matrix, axis=0), 1, atol=1e-5)
+
+    @pytest.mark.parametrize("name", ["chula-106.png", "pbc-basophil.png"])
+    def test_a_small_picture_tells_its_red_cells_as_training_measures_them(self, name: str) -> None:
+        import cv2
+
+        _, calibration = opened(name)
+        pixels = cv2.imread(str(FIELDS / name))[..., ::-1]
+        wanted = red_cell_density(pixels, calibration.background)
+        np.testing.assert_array_equal(calibration.red_cell, wanted)
+        assert (np.asarray(calibration.red_cell) > 0).all()
+
+    def test_a_large_picture_tells_them_by_its_sampled_places(self, tmp_path: Path) -> None:
+        import cv2
+
+        pixels = np.tile(cv2.imread(str(FIELDS / "chula-106.png")), (4, 4, 1))
+        cv2.imwrite(str(tmp_path / "large.png"), pixels)
+        slide = Validate("v").process(InputImage("x", tmp_path / "large.png", 0.19), None)
+        caps, _ = Calibrate("c").process(slide, None)
+        wanted = red_cell_density(pixels[..., ::-1], caps.calibration.background)
+        np.testing.assert_allclose(caps.calibration.red_cell, wanted, rtol=0.15)
 
     def test_a_scale_is_estimated_from_round_cells(self) -> None:
         import cv2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isqrt
 
 import numpy as np
@@ -12,6 +13,19 @@ from hema_stream.core.calibration import StainFit
 from hema_stream.flow import prop
 
 FITTED_PIXELS = 250_000  # more make a stain's fit no steadier, and every one of them costs a slide's start
+
+
+def red_cell_of(patches: Sequence[NDArray[np.uint8]], ground: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """Decadic optical density of the median red cell by channel, (3,) float32; None where the patches show too few."""
+    from hema_models.normalising import red_cell_density
+
+    return red_cell_density(_thinned(patches), ground) if patches else None
+
+
+def _thinned(patches: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pixels (N, 3) of sampled places, (H, W, 3) uint8 RGB each; every so many of them where there are too many."""
+    thin = max(isqrt(sum(patch.shape[0] * patch.shape[1] for patch in patches) // FITTED_PIXELS), 1)
+    return np.concatenate([patch[::thin, ::thin].reshape(-1, 3) for patch in patches])
 
 
 class Measuring:
@@ -36,8 +50,7 @@ class Measuring:
             return StainFit(reason="switched off")
         if not patches:
             return StainFit(reason="too little tissue")
-        thin = max(isqrt(sum(patch.shape[0] * patch.shape[1] for patch in patches) // FITTED_PIXELS), 1)
-        pixels = np.concatenate([patch[::thin, ::thin].reshape(-1, 3) for patch in patches])
+        pixels = _thinned(patches)
         if self.method == "reinhard":
             return fit_reinhard(pixels, ground)
         limits = StainLimits(self.stain_low, self.stain_high, self.stain_angle, self.stain_green)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hema_stages.calibration.focus import laplacian_variance
 from hema_stages.calibration.foreground import background_colour
-from hema_stages.calibration.measuring import Measuring
+from hema_stages.calibration.measuring import Measuring, red_cell_of
 from hema_stages.calibration.scale import estimate_mpp
 from hema_stages.calibration.stain_fit import LEAST_SIDE_UM
 from hema_stream.core.calibration import Calibration, Foreground, StainFit
@@ -43,6 +43,7 @@ def measure(shots: Sequence[Shot], scan: Scan, how: Measuring, settled: bool) ->
         focus_threshold=how.focus_share * focus,
         focus=focus,
         foreground=Foreground(np.ones((1, 1), bool), float("inf")),
+        red_cell=red_cell_of(patches, ground),
         warnings=tuple(code for code, holds in said.items() if holds),
     )
 

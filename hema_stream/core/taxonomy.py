@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_stream.core.configs import load_config
+
+
+SITE_THRESHOLD = 0.6
+"""Confidence under which a cell of a class that a site taught is unknown."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class CellClass:
     threshold: float
     measured: bool = False
 
+    @classmethod
+    def of_site(cls, name: str, title: str, colour: str) -> CellClass:
+        """A class that a site taught: it stands alone, and a person looks at it."""
+        return cls(name, title, _rgb(colour), name, True, SITE_THRESHOLD)
+
 
 @dataclass(frozen=True)
 class Taxonomy:
@@ -50,6 +60,10 @@ class Taxonomy:
     def learnt(self) -> tuple[str, ...]:
         """Names of the classes that a network can be trained to tell, in order."""
         return tuple(c.name for c in self.classes if not c.measured)
+
+    def extended(self, more: Sequence[CellClass]) -> Taxonomy:
+        """This taxonomy with further classes after its own."""
+        return Taxonomy(self.stream, (*self.classes, *more)) if more else self
 
     def index(self, name: str) -> int:
         """Position of a class; ValueError where there is none of that name."""

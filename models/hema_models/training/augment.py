@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hema_models.normalising import density_table, normalise
 from hema_models.training.crops import WINDOW
+from hema_models.views import green_alone
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,6 @@ def jitter(
         crop = green_alone(crop)
     crop = _sharpness(_colour(crop, how, rng), how, rng)
     return _rough(crop, rng) if how.rough and rng.random() < how.rough else crop
-
-
-def green_alone(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Show the green channel in all three: (..., 3) uint8."""
-    return np.repeat(crops[..., 1:2], 3, axis=-1)
 
 
 def _rough(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from hema_models.normalising import look_table, normalise, tissue_density
 from hema_models.training.augment import DENSE, DENSE_HARD, FAR_HARD, FAR_WIDE, FINE, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, Healthy, LabelledCrops, load_crops
 from hema_models.training.folds import PIECE, deal_balanced
-from hema_models.views import answer_by_views
+from hema_models.views import Answers, answer_by_views
 from hema_models.weights.state import load_state, save_state
 
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -43,7 +43,7 @@ class ClassifyRecipe:
 
     Attributes:
         rounds: what is gone through in turn; batch: crops a step.
-        views, sure: how the trained network answers, see ``ModelCard``.
+        views, sure, second_look: how the trained network answers, see ``ModelCard``.
         mixup: parameter of the beta distribution by which two crops are blended (Zhang et al., ICLR 2018); 0 for none.
         balance: power of a class's frequency by which it is drawn more often (1 draws all classes alike).
         frozen: the network's first modules, which keep their start weights where the architecture has them. It takes
@@ -67,6 +67,7 @@ class ClassifyRecipe:
     mixup: float = 0.0
     views: Literal[1, 2, 4] = 1
     sure: float = 1.0
+    second_look: Literal["mirrors", "green"] = "mirrors"
     batch: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
@@ -91,7 +92,7 @@ RECIPES = {
     "wbc": ClassifyRecipe(
         (Round(8, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7, borrowed=0.5, rare={"blast": 0.4}
     ),
-    "rbc": ClassifyRecipe((Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, density=True),
+    "rbc": ClassifyRecipe((Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, views=2, sure=0.8, second_look="green", density=True),
 }
 
 
@@ -132,7 +133,9 @@ def train_classifier(
     save_state(model, out)
     report(f"{len(rows)} crops {dict(Counter(crops.labels[rows].tolist()))}; weights in {out}")
     seen = centre(crops.windows[held], side)
-    return crops, held, answer_by_views(partial(predict, model), seen, recipe.views, recipe.sure)
+    return crops, held, answer_by_views(
+        partial(answers, model), seen, recipe.views, recipe.sure, recipe.second_look
+    ).logits
 
 
 def held_out(crops: LabelledCrops, recipe: ClassifyRecipe) -> NDArray[np.int64]:
@@ -257,14 +260,20 @@ def _in_float32(forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return call
 
 
-def predict(model: Any, crops: NDArray[np.uint8], batch: int = 32) -> NDArray[np.float32]:
-    """Logits (N, C) of crops (N, S, S, 3) uint8."""
+def answers(model: Any, crops: NDArray[np.uint8], batch: int = 32) -> Answers:
+    """What a timm network says of crops (N, S, S, 3) uint8."""
     import torch
 
     model.eval()
+    logits, features = [], []
     with torch.inference_mode():
-        parts = [model(_tensor(crops[i : i + batch])).numpy() for i in range(0, len(crops), batch)]
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+        for first in range(0, len(crops), batch):
+            own = model.forward_head(model.forward_features(_tensor(crops[first : first + batch])), pre_logits=True)
+            features.append(own.numpy())
+            logits.append(model.get_classifier()(own).numpy())
+    if not logits:
+        return Answers(np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32))
+    return Answers(np.concatenate(logits), np.concatenate(features))
 
 
 def _tensor(pictures: NDArray[np.uint8]) -> Any:

@@ -12,7 +12,7 @@ from hema_models.cropping import crop_sides, gather_crops
 from hema_models.training.augment import FINE, HARD, MILD, WIDE, centre, jitter
 from hema_models.training.canvas import CanvasComposer
 from hema_models.training.classify import ClassifyRecipe, Round, partial_loss, train_classifier
-from hema_models.training.crops import HEALTHY, STREAMS, Healthy, load_crops
+from hema_models.training.crops import HEALTHY, ROUND, STREAMS, Healthy, load_crops
 from hema_models.training.fields import KINDS, MASK_SIDE, Field, deal_folds
 from hema_models.training.folds import PIECE, deal_balanced, pieces
 from hypothesis import given
@@ -112,7 +112,9 @@ def test_red_cells_of_the_healthy_laboratories_are_read_those_at_the_border_too(
     coco.write_text(json.dumps({"images": images, "annotations": annotations}))
     crops = load_crops(STREAMS["rbc"], tmp_path, load_taxonomy("rbc").names, healthy=Healthy(coco, ("well",)))
     assert crops.names.tolist() == ["well.png#50.0,50.0", "well.png#95.0,15.0"]
-    assert crops.labels.tolist() == [HEALTHY, HEALTHY]
+    assert crops.labels.tolist() == ["normal", HEALTHY]  # the second is cut by the border
+    others = load_crops(STREAMS["rbc"], tmp_path, load_taxonomy("rbc").names, healthy=Healthy(coco, (), ("well",)))
+    assert others.labels.tolist() == [ROUND, HEALTHY]  # of people of whom nothing is told
     assert set(crops.groups.tolist()) == {"well/well"}
     middle = crops.windows.shape[1] // 2
     assert crops.windows[0, middle, middle].tolist() == [200, 80, 80]

@@ -83,7 +83,13 @@ def _chosen(
 
 def _loss(logits: NDArray[np.floating], allowed: NDArray[np.bool_], labels: NDArray[np.str_]) -> float:
     each = -np.log(np.maximum((softmax(logits) * allowed).sum(axis=1), 0.02))  # a wrong label costs no more than so much
-    return float(np.mean([each[labels == name].mean() for name in np.unique(labels)]))
+    return float(np.mean([each[labels == name].mean() for name in _judged(labels)]))
+
+
+def _judged(labels: NDArray[np.str_]) -> list[str]:
+    """Labels that can be judged by leaving a cell out: of one cell alone nothing is left to learn from."""
+    names, counts = np.unique(labels, return_counts=True)
+    return [str(name) for name in (names[counts > 1] if (counts > 1).any() else names)]
 
 
 def _left_out(
@@ -123,7 +129,7 @@ def _judgement(
         str(name): (int((labels == name).sum()), float(before[labels == name].mean()), float(after[labels == name].mean()))
         for name in np.unique(labels)
     }
-    means = [float(np.mean([shares[k] for shares in recalls.values()])) for k in (1, 2)]
+    means = [float(np.mean([recalls[name][k] for name in _judged(labels)])) for k in (1, 2)]
     gained = _loss(alone, allowed, labels) - _loss(corrected, allowed, labels)
     return Judgement(
         cells=len(labels),

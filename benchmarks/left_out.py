@@ -5,7 +5,8 @@ python benchmarks/left_out.py rbc --data DATA/rbc --start efficientnet.safetenso
     --healthy DATA/detection/train.json
 
 A group whose weights lie in RUNS already is not trained again. RUNS/STREAM.csv.gz holds each left-out cell once, with
-calibrated probabilities: the temperature of a group is fitted on the other groups' cells. ``hema-stream evaluate suite
+calibrated probabilities: the temperature of a group is fitted on the other groups' cells, each laboratory weighing the
+same, under the prior that the card of the shipped model (or --card) gives. ``hema-stream evaluate suite
 --left-out RUNS`` scores it.
 """
 
@@ -16,10 +17,12 @@ import csv
 import gzip
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from hema_models.calibration import fit_temperature, softmax
+from hema_models.cards import find_card
 from hema_models.training.crops import STREAMS
 
 from hema_stream.core.taxonomy import load_taxonomy
@@ -56,7 +59,7 @@ def held_out(stream: str, work: Path, group: str) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def table(stream: str, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+def table(stream: str, rows: list[dict[str, str]], priors: Mapping[str, float]) -> list[dict[str, str]]:
     """Calibrate each group on the others, and name each cell's class."""
     taxonomy = load_taxonomy(stream)
     names = taxonomy.learnt
@@ -65,12 +68,17 @@ def table(stream: str, rows: list[dict[str, str]]) -> list[dict[str, str]]:
     allowed = np.array([STREAMS[stream].allowed(row["class"], names) for row in rows])
     probabilities = np.zeros((len(rows), len(taxonomy.names)), np.float32)
     columns = [taxonomy.index(name) for name in names]
+    prior = np.array([priors.get(name, 0.0) for name in names])
+    sources = np.array([row["source"] for row in rows])
+    weights = np.array([1 / (sources == source).sum() for source in sources])
+    tells = allowed.any(axis=1)
+    print(f"all groups: temperature {fit_temperature(logits[tells], allowed[tells], prior, weights[tells])}")
     for group in np.unique(groups):
         own = groups == group
-        others = ~own & allowed.any(axis=1)
-        temperature = fit_temperature(logits[others], allowed[others])
+        others = ~own & tells
+        temperature = fit_temperature(logits[others], allowed[others], prior, weights[others])
         print(f"{group}: {own.sum()} cells, temperature {temperature} of the others")
-        probabilities[np.ix_(own, columns)] = softmax(logits[own], temperature)
+        probabilities[np.ix_(own, columns)] = softmax(logits[own] / temperature + prior)
     best = taxonomy.best(probabilities)
     unknown = taxonomy.unknown(probabilities, best)
     return [
@@ -93,14 +101,18 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--healthy", type=Path)
+    parser.add_argument("--group", action="append", help="only this group; may be repeated")
+    parser.add_argument("--card", default="", help="card whose prior is added; the stream's own where none is named")
     asked, more = parser.parse_known_args()
     more += ["--healthy", str(asked.healthy)] if asked.healthy else []
     asked.work.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, str]] = []
     for number, group in enumerate(GROUPS[asked.stream]):
+        if asked.group and group not in asked.group:
+            continue
         train(asked.stream, asked.data, asked.start, asked.work, number, group, more)
         rows += [{**row, "run": group} for row in held_out(asked.stream, asked.work, group)]
-    made = table(asked.stream, rows)
+    made = table(asked.stream, rows, find_card(asked.card or asked.stream).prior)
     out = asked.work / f"{asked.stream}.csv.gz"
     with gzip.open(out, "wt", newline="") as handle:
         writer = csv.DictWriter(handle, list(made[0]))

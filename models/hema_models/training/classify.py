@@ -90,7 +90,7 @@ class ClassifyRecipe:
 
 RECIPES = {
     "wbc": ClassifyRecipe(
-        (Round(8, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7, borrowed=0.5, rare={"blast": 0.4}
+        (Round(8, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7, borrowed=0.25, rare={"blast": 0.4}
     ),
     "rbc": ClassifyRecipe((Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, views=2, sure=0.8, second_look="green", density=True),
 }

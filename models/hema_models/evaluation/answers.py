@@ -17,7 +17,7 @@ from hema_models.training.crops import LABORATORY, STREAMS
 from hema_stream.core.errors import ConfigError
 from hema_stream.core.taxonomy import load_taxonomy
 
-COLUMNS = ("source", "class", "predicted", "confidence", "unknown")
+COLUMNS = ("source", "name", "class", "predicted", "confidence", "unknown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +27,14 @@ class Answers:
     Attributes:
         stream: ``rbc`` or ``wbc``.
         groups: (N,) str, whichever run answered; '' where there was one.
-        sources: (N,) str; labels: (N,) str, as the data names them; predicted: (N,) str, '' or another name that is no
+        names: (N,) str, picture (and place in it, after a #); sources: (N,) str; labels: (N,) str, as the data names them; predicted: (N,) str, '' or another name that is no
             class where no cell was found.
         confidence: (N,) float64, 0..1; unknown: (N,) bool.
     """
 
     stream: str
     groups: NDArray[np.str_]
+    names: NDArray[np.str_]
     sources: NDArray[np.str_]
     labels: NDArray[np.str_]
     predicted: NDArray[np.str_]
@@ -70,9 +71,14 @@ class Answers:
 
     def chosen(self, rows: NDArray[np.bool_]) -> Answers:
         """The answers of some cells."""
-        arrays = (self.groups, self.sources, self.labels, self.predicted, self.confidence, self.unknown)
-        groups, sources, labels, predicted, confidence, unknown = (array[rows] for array in arrays)
-        return Answers(self.stream, groups, sources, labels, predicted, confidence, unknown)
+        words = (self.groups, self.names, self.sources, self.labels, self.predicted)
+        return Answers(self.stream, *(array[rows] for array in words), self.confidence[rows], self.unknown[rows])
+
+    def once(self) -> Answers:
+        """The first answer to each cell: a source that no run trained on is answered by all."""
+        cells = np.stack([self.sources, self.names, self.labels], axis=1) if len(self) else np.zeros((0, 3), np.str_)
+        first = np.unique(cells, axis=0, return_index=True)[1]
+        return self.chosen(np.isin(np.arange(len(self)), first))
 
     def of_labels(self) -> Answers:
         """The answers to cells whose label says something about the stream's classes."""
@@ -85,6 +91,7 @@ def answers_of(stream: str, rows: Sequence[Mapping[str, str]]) -> Answers:
     return Answers(
         stream,
         np.array([row.get("group", "") for row in rows], np.str_),
+        np.array([row["name"] for row in rows], np.str_),
         np.array([row["source"] for row in rows], np.str_),
         np.array([row["class"] for row in rows], np.str_),
         np.array([row["predicted"] for row in rows], np.str_),
@@ -106,4 +113,4 @@ def read_answers(table: Path, stream: str) -> Answers:
     if lacks:
         remedy = "write it with benchmarks/left_out.py"
         raise ConfigError(f"no column {', '.join(lacks)}", place=str(table), remedy=remedy)
-    return answers_of(stream, list(reader))
+    return answers_of(stream, list(reader)).once()

@@ -31,15 +31,15 @@ def elsewhere(answers: Answers, dealt: Collection[str] | None = None) -> dict[st
 
     Args:
         answers: of networks that saw no cell of a laboratory that they answer for, but for those of ``dealt``.
-        dealt: sources of which the networks saw other cells; by default the stream's ``DEALT`` and every source that
-            more than one run answered for. They count neither way and are told in the note.
+        dealt: sources of which the networks saw other cells, by default the stream's ``DEALT``. They count neither way
+            and are told in the note.
 
     Returns:
         For each class that a network learns: ``false_positive`` [k, of], ``recall`` [k, of] or None, ``laboratories``
         (how many the recall was measured in), ``note``.
     """
     told = answers.of_labels()
-    near = np.isin(told.sources, list(_dealt(told) if dealt is None else dealt))
+    near = np.isin(told.sources, list(DEALT[told.stream] if dealt is None else dealt))
     called, allowed = np.where(told.unknown, -1, told.said), told.allowed
     taxonomy = load_taxonomy(told.stream)
     out = {}
@@ -56,11 +56,6 @@ def elsewhere(answers: Answers, dealt: Collection[str] | None = None) -> dict[st
             "note": _note(mine, own & near, told.laboratories),
         }
     return out
-
-
-def _dealt(answers: Answers) -> frozenset[str]:
-    runs = {source: set(answers.groups[answers.sources == source].tolist()) for source in set(answers.sources.tolist())}
-    return DEALT[answers.stream] | {source for source, groups in runs.items() if len(groups) > 1}
 
 
 def _count(called: NDArray[np.bool_], among: NDArray[np.bool_]) -> list[int]:

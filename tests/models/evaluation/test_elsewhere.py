@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,16 @@ from hema_stream.core.errors import ConfigError
 from hema_stream.core.taxonomy import load_taxonomy
 
 CARD = Path(__file__).parents[3] / "models/hema_models/weights/rbc.card.json"
-COLUMNS = ("group", "source", "class", "predicted", "confidence", "unknown")
+COLUMNS = ("group", "name", "source", "class", "predicted", "confidence", "unknown")
+NUMBERS = count()
 LABELS = ("normal", "healthy", "round", "uninfected", "malaria_infected", "schistocyte", "microcyte", "other")
 SOURCES = ("pbc", "bccd", "iml_malaria", "chula_rbc12", "nih_fields", "nih_malaria")
 
 
 def row(source: str, label: str, predicted: str, unknown: int = 0, group: str = "A") -> dict[str, str]:
-    return dict(zip(COLUMNS, (group, source, label, predicted, "0.9", str(unknown)), strict=True))
+    return dict(
+        zip(COLUMNS, (group, f"{next(NUMBERS)}.jpg", source, label, predicted, "0.9", str(unknown)), strict=True)
+    )
 
 
 def red(*rows: dict[str, str]) -> Answers:
@@ -60,10 +64,16 @@ def test_a_source_dealt_to_the_runs_is_told_in_the_note_alone() -> None:
     }
 
 
-def test_a_source_that_two_runs_answered_was_dealt() -> None:
-    both = red(row("pbc", "normal", "sickle"), row("pbc", "normal", "sickle", group="B"))
-    assert elsewhere(both)["sickle"]["false_positive"] == [0, 0]
-    assert elsewhere(both, dealt=())["sickle"]["false_positive"] == [2, 2]
+def test_sources_can_be_named_that_the_networks_saw() -> None:
+    answers = red(row("pbc", "normal", "sickle"), row("bccd", "normal", "sickle"))
+    assert elsewhere(answers, dealt=("pbc",))["sickle"]["false_positive"] == [1, 1]
+    assert elsewhere(answers, dealt=())["sickle"]["false_positive"] == [2, 2]
+
+
+def test_a_cell_that_two_runs_answered_counts_once(tmp_path: Path) -> None:
+    first = row("bbbc041", "uninfected", "malaria_infected")
+    table = written(tmp_path, [first, {**first, "group": "B", "predicted": "normal"}, row("pbc", "normal", "normal")])
+    assert elsewhere(read_answers(table, "rbc"))["malaria_infected"]["false_positive"] == [1, 2]
 
 
 def test_measured_classes_are_no_networks() -> None:

@@ -14,7 +14,8 @@ from hema_stream.core.taxonomy import load_taxonomy
 def white(labels: list[str], predicted: list[str], unknown: list[bool], confidence: float = 0.75) -> Answers:
     n = len(labels)
     sources = np.array(["here"] * n)
-    return Answers("wbc", np.array([""] * n), sources, np.array(labels), np.array(predicted),
+    names = np.array([f"{k}.jpg" for k in range(n)])
+    return Answers("wbc", np.array([""] * n), names, sources, np.array(labels), np.array(predicted),
                    np.full(n, confidence), np.array(unknown))  # fmt: skip
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "Show what a running service does.",
     "scan-sim": "Play an image to a service as a scanner would.",
     "evaluate": "Score the product's own stages on labelled pictures.",
+    "site": "Calibrate to a laboratory with a few of its own cells.",
     "train": "Train a model from labelled smears.",
     "models": "Show the models' cards.",
     "doctor": "Say what this machine has, what is missing, and what mends it.",

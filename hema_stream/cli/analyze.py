@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hema_stream.cli.leave import leave_at_once
+from hema_stream.cli.site.option import site_option
 
 if TYPE_CHECKING:
     from hema_stream.core.errors import InputError
@@ -28,6 +29,7 @@ EXIT_OK, EXIT_REJECTED, EXIT_FAILED, EXIT_INTERRUPTED = 0, 3, 4, 130
 @click.option("--backend", type=click.Choice(["openvino", "torch", "onnxruntime"]), help="What runs the networks.")
 @click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns a pixel of every image.")
 @click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property.")
+@site_option
 @click.option("--deltas", type=click.Path(dir_okay=False, path_type=Path), help="Write every change as a JSON line.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON an input instead of progress.")
 @click.option("--force", is_flag=True, help="Write over the results of an earlier run.")
@@ -38,6 +40,7 @@ def command(
     backend: str | None,
     mpp: float | None,
     settings: tuple[str, ...],
+    site: str | None,
     deltas: Path | None,
     as_json: bool,
     force: bool,
@@ -50,14 +53,17 @@ def command(
     from hema_stages.source import find_inputs
 
     from hema_stream.cli.progress import open_display
+    from hema_stream.cli.site.used import check_site
     from hema_stream.service.analysis import Options
-    from hema_stream.service.build import backend_settings
+    from hema_stream.service.build import backend_settings, site_settings
 
+    check_site(site)
     images, errors = find_inputs(inputs, mpp)
     taken = [] if force else [image for image in images if (out / image.id).exists()]
     free = [image for image in images if image not in taken]
     refused = [*map(_unusable, errors), *(_taken(image, out) for image in taken)]
-    options = Options(out, profile, (*backend_settings("smear", backend), *settings), deltas)
+    told = (*backend_settings("smear", backend), *site_settings("smear", site), *settings)
+    options = Options(out, profile, told, deltas)
     with open_display(len(free) + len(refused), as_json, out) as display:
         for outcome in refused:
             display.finished(outcome)

@@ -9,6 +9,7 @@ import click
 
 from hema_stream.cli.leave import leave_at_once
 from hema_stream.cli.logs import log_as_json
+from hema_stream.cli.site.option import site_option
 
 EXIT_STOPPED, EXIT_USAGE, EXIT_FAILED = 0, 2, 4
 LEVELS = ("debug", "info", "warning", "error")
@@ -17,8 +18,9 @@ LEVELS = ("debug", "info", "warning", "error")
 @click.command("daemon")
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True, help="The daemon's YAML file.")
 @click.option("--check", is_flag=True, help="Only check the configuration.")
+@site_option
 @click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True)
-def command(path: Path, check: bool, log_level: str) -> None:
+def command(path: Path, check: bool, site: str | None, log_level: str) -> None:
     """Run the service and watch folders until SIGTERM, as docs/daemon.md describes.
 
     Exit code 0: stopped, or the configuration is good; 2: it is not, each fault is told with its line and key;
@@ -30,12 +32,17 @@ def command(path: Path, check: bool, log_level: str) -> None:
         import sdnotify  # noqa: F401
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is missing: pip install 'hema-stream[server]'") from error
+    from hema_stream.cli.site.used import check_site
     from hema_stream.core.faults import FaultyConfigError
+    from hema_stream.service.build import site_settings
     from hema_stream.service.daemon.config import read_config
     from hema_stream.service.daemon.examine import examine
+    from hema_stream.service.warm import NAME
 
+    check_site(site)
     try:
         config, document = read_config(path)
+        config = config.model_copy(update={"settings": (*config.settings, *site_settings(NAME, site))})
         if faults := examine(config, document):
             raise FaultyConfigError(document.name, faults)
     except FaultyConfigError as error:

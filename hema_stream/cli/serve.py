@@ -10,6 +10,7 @@ import click
 
 from hema_stream.cli.leave import leave_at_once
 from hema_stream.cli.logs import log_as_json
+from hema_stream.cli.site.option import site_option
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -32,6 +33,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--one-time-token", is_flag=True, help="Print a one-time token though there are tokens already.")
 @click.option("--profile", default="cpu", show_default=True, help="Profile in configs/profiles, or a file.")
 @click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property.")
+@site_option
 def command(
     data: Path,
     roots: tuple[Path, ...],
@@ -46,6 +48,7 @@ def command(
     one_time_token: bool,
     profile: str,
     settings: tuple[str, ...],
+    site: str | None,
 ) -> None:
     """Serve the browser application, and the REST interface and live progress under /api/v1.
 
@@ -62,13 +65,16 @@ def command(
         raise click.UsageError("--tls-cert and --tls-key belong together")
     import uvloop
 
+    from hema_stream.cli.site.used import check_site
+    from hema_stream.service.build import site_settings
     from hema_stream.service.serve import serve
     from hema_stream.service.settings import ServiceSettings
+    from hema_stream.service.warm import NAME
 
+    check_site(site)
     log_as_json()
-    made = ServiceSettings(
-        data=data, roots=roots, origins=origins, profile=profile, settings=settings, database=database
-    )
+    told = (*site_settings(NAME, site), *settings)
+    made = ServiceSettings(data=data, roots=roots, origins=origins, profile=profile, settings=told, database=database)
     tls = _tls(tls_cert, tls_key)
     show = _open if open_page else lambda _: None
     uvloop.run(serve(made, host, port, tls, _say, submit=submit, show=show, new_token=one_time_token))

@@ -18,7 +18,8 @@ FIGURELESS = ("service.yaml", "daemon/")
 """Limits of the service and examples for the daemon, which change no figure."""
 
 BACKENDS = ("openvino", "torch", "onnxruntime")
-WITH_BACKEND = ("segment", "classify", "classify_rbc", "classify_wbc")
+CLASSIFIERS = ("classify", "classify_rbc", "classify_wbc")
+WITH_BACKEND = ("segment", *CLASSIFIERS)
 
 
 def build_pipeline(
@@ -44,10 +45,17 @@ def launch_text(name: str) -> str:
 
 def backend_settings(name: str, backend: str | None) -> list[str]:
     """Turn ``--backend`` into settings of the stages that have one."""
-    if backend is None:
-        return []
-    stages = {element.name for element in parse(launch_text(name)).elements}
-    return [f"{stage}.backend={backend}" for stage in WITH_BACKEND if stage in stages]
+    return [] if backend is None else _settings(name, WITH_BACKEND, "backend", backend)
+
+
+def site_settings(name: str, site: str | None) -> list[str]:
+    """Turn ``--site`` into settings of the stages that classify; none where no site is named."""
+    return [] if site is None else _settings(name, CLASSIFIERS, "site", site)
+
+
+def _settings(name: str, stages: Sequence[str], key: str, value: str) -> list[str]:
+    present = {element.name for element in parse(launch_text(name)).elements}
+    return [f"{stage}.{key}={value}" for stage in stages if stage in present]
 
 
 def runs_alike(pipeline: Pipeline) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hema_stream.core.crops import Crops, Labels, load_geometry
 from hema_stream.core.errors import ModelError
 from hema_stream.core.site_use import SiteUse, StreamUse
-from hema_stream.core.taxonomy import CellClass, Taxonomy, load_taxonomy
+from hema_stream.core.taxonomy import Taxonomy, load_taxonomy
 from hema_stream.flow import BatchTransform, Caps, Policy, cpu, prop
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class Classify(BatchTransform[Crops, Labels]):
 
     Crops are brought to the reference's ground and density first, where the card says so. Cells of which the network is
     not sure are asked again in another view. Logits are divided by the card's temperature (Guo et al., ICML 2017), the
-    card's prior is added, and what a site has learnt corrects them. The best leaf under the best parent is always named;
-    where the parent's probability is under the class's threshold the cell is ``unknown`` besides.
+    card's prior is added, and what a site has learnt corrects them. The best leaf under the best parent is always
+    named; where the parent's probability is under the class's threshold the cell is ``unknown`` besides.
     """
 
     accepts = Caps("image/crops")
@@ -83,14 +83,14 @@ class Classify(BatchTransform[Crops, Labels]):
 
         self._profile = find_profile(self.site)
         self._learnt = self._profile.stream(self.stream, self._network.identity)
-        if self._learnt is not None and self._learnt.head is not None:
-            self._taxonomy = known.extended([CellClass.of_site(o.name, o.title, o.colour) for o in self._learnt.own])
+        if self._learnt is not None:
+            self._taxonomy = self._learnt.taxonomy(known)
 
     def negotiate(self, caps: Caps) -> tuple[Caps, Table]:
         """Pass the slide's caps on, with what makes the names: network, rates of error elsewhere, classes, site."""
         from hema_models.normalising import density_table
 
-        told = {
+        told: dict[str, Any] = {
             "models": {**caps.get("models", {}), self.name: self._network.identity},
             "rates": {**caps.get("rates", {}), self.stream: self._card.rates},
             "taxonomies": {**caps.get("taxonomies", {}), self.stream: self._taxonomy},
@@ -108,9 +108,7 @@ class Classify(BatchTransform[Crops, Labels]):
         head = self._learnt is not None and self._learnt.head is not None
         own = StreamUse(head, judged.cells if judged else 0, judged.after if judged and head else None)
         others = {} if known is None else known.streams
-        return SiteUse(
-            self._profile.name, self._profile.version, self._profile.identity, {**others, self.stream: own}
-        )
+        return SiteUse(self._profile.name, self._profile.version, self._profile.identity, {**others, self.stream: own})
 
     def process_batch(self, items: Sequence[Crops], states: Sequence[Table]) -> list[Labels]:
         """Label the crops of all items in one padded batch; results in the order of the items."""
@@ -151,6 +149,7 @@ class Classify(BatchTransform[Crops, Labels]):
     def _probabilities(self, answers: Answers) -> NDArray[np.float32]:
         """Probabilities in the taxonomy's order, those of the site's own classes last."""
         from hema_models.calibration import softmax
+        from hema_models.site.head import answers_of
 
         own = softmax(answers.logits / self._card.temperature + self._prior)
         out = np.zeros((len(own), len(self._taxonomy.classes)), np.float32)
@@ -158,13 +157,9 @@ class Classify(BatchTransform[Crops, Labels]):
         learnt = self._learnt
         if learnt is None or learnt.head is None:
             return out
-        known = np.log(np.maximum(out[:, : len(learnt.classes)], SMALLEST))
+        known = answers_of(out[:, : len(learnt.classes)])
         corrected = learnt.head.correct(known, learnt.statistics.standardise(answers.features))
         return np.asarray(softmax(corrected), np.float32)
-
-
-SMALLEST = np.float32(1e-6)
-"""Probability under which a network's answer tells nothing more."""
 
 
 def _mapped(crops: Crops, table: Table) -> NDArray[np.uint8]:

@@ -10,9 +10,7 @@ from typing import Any
 import click
 
 from hema_stream.cli.evaluate.options import FILE, FOLDER, OUTPUT, pipeline_options
-from hema_stream.core.slide import InputImage
-
-PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+from hema_stream.cli.evaluate.pictures import inputs_of, labelled, pictures
 
 
 @click.command("classify")
@@ -33,18 +31,21 @@ def command(
     profile: str,
     settings: tuple[str, ...],
     mpp: float | None,
+    site: str | None,
 ) -> None:
     """Classify the central cell of every picture, cropped as the pipeline crops."""
     from hema_stream.cli.evaluate.collected import collect
-    from hema_stream.core.taxonomy import load_taxonomy
+    from hema_stream.cli.site.used import site_taxonomy
+    from hema_stream.service.build import site_settings
 
     if (labels is None) == (images is None):
         raise click.UsageError("give either --labels or --images")
-    rows = _labelled(labels, split, sources) if labels else _pictures(images)
-    inputs = [InputImage(str(n), row["file"], mpp or _scale(row.get("mpp"))) for n, row in enumerate(rows)]
+    rows = labelled(labels, split, sources) if labels else pictures(images or Path())
     streams = (f"central.stream={stream}", f"classify.stream={stream}")
-    collected = collect("central", inputs, profile, (*streams, *settings))
-    names = load_taxonomy(stream).names
+    collected = collect(
+        "central", inputs_of(rows, mpp), profile, (*streams, *site_settings("central", site), *settings)
+    )
+    names = site_taxonomy(stream, site).names
     answers = [_answer(rows[n], collected.items.get(str(n), ()), names) for n in range(len(rows))]
     for id_, reason in collected.failed.items():
         click.echo(f"no result: {rows[int(id_)]['path']}: {reason}", err=True)
@@ -55,23 +56,6 @@ def command(
         writer.writerows(answers)
     for line in _summary(stream, rows, answers):
         click.echo(line)
-
-
-def _labelled(labels: Path, split: str | None, sources: Sequence[str]) -> list[dict[str, Any]]:
-    with labels.open(newline="", encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle) if not split or row["split"] == split]
-    rows = [row for row in rows if not sources or row.get("source") in sources]
-    return [{**row, "file": labels.parent / row["path"]} for row in rows]
-
-
-def _pictures(folder: Path | None) -> list[dict[str, Any]]:
-    assert folder is not None
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
-    return [{"path": str(path.relative_to(folder)), "file": path} for path in files]
-
-
-def _scale(text: str | None) -> float | None:
-    return float(text) if text else None
 
 
 def _answer(row: dict[str, Any], items: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:

@@ -38,10 +38,16 @@ def command(
     profile: str,
     settings: tuple[str, ...],
     mpp: float | None,
+    site: str | None,
 ) -> None:
-    """Score found cells against COCO labels: AP at IoU 0.5 with its interval, by class and laboratory."""
-    from hema_stream.cli.evaluate.collected import collect
+    """Score found cells against COCO labels: AP at IoU 0.5 with its interval, by class and laboratory.
 
+    A site corrects names, not what is found: --site only checks that there is one.
+    """
+    from hema_stream.cli.evaluate.collected import collect
+    from hema_stream.cli.site.used import check_site
+
+    check_site(site)
     document = json.loads(coco.read_text(encoding="utf-8"))
     chosen = choose_images(document, labs, folds, fold)
     inputs = [InputImage(str(i["id"]), locate(images, i["file_name"]), mpp or i.get("mpp")) for i in chosen]

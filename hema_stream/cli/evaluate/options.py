@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from hema_stream.cli.site.option import site_option
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -16,8 +18,9 @@ OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
 def pipeline_options(function: F) -> F:
-    """Add ``--profile``, ``--set`` and ``--mpp``."""
+    """Add ``--profile``, ``--set``, ``--mpp`` and ``--site``."""
     for option in (
+        site_option,
         click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns a pixel of every picture."),
         click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property."),
         click.option("--profile", default="cpu", show_default=True, help="Profile in configs/profiles, or a file."),

@@ -6,7 +6,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from hema_stream.cli.evaluate.options import FILE, FOLDER, OUTPUT, pipeline_options
 from hema_stream.core.slide import InputImage
+
+if TYPE_CHECKING:
+    from hema_stream.core.result import TallyResult
 
 MISSED = "missed"
 
@@ -32,24 +35,30 @@ def command(
     profile: str,
     settings: tuple[str, ...],
     mpp: float | None,
+    site: str | None,
 ) -> None:
-    """Analyse whole fields and ask the found cell at every labelled point; scale from --mpp or a fields.csv."""
+    """Analyse whole fields and ask the found cell at every labelled point; scale from --mpp or a fields.csv.
+
+    A cell that the network calls normal is called by its measured size where that is outside the panel's limits.
+    """
     from hema_stream.cli.evaluate.collected import collect
-    from hema_stream.core.taxonomy import load_taxonomy
+    from hema_stream.cli.site.used import site_taxonomy
+    from hema_stream.service.build import site_settings
 
     with points.open(newline="", encoding="utf-8") as handle:
         rows = [row for row in csv.DictReader(handle) if not split or row.get("split") == split]
     scales = _scales(points.parent / "fields.csv") | _scales(images / "fields.csv")
     names = sorted({row["image"] for row in rows})
     inputs = [InputImage(name.replace("/", "_"), images / name, mpp or scales.get(name)) for name in names]
-    collected = collect("points", inputs, profile, settings)
+    collected = collect("points", inputs, profile, (*site_settings("points", site), *settings))
+    classes = site_taxonomy("rbc", site).names
     by_image: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_image[row["image"]].append(row)
     for name, input_ in zip(names, inputs, strict=True):
         if input_.id in collected.failed:
             click.echo(f"no result: {name}: {collected.failed[input_.id]}", err=True)
-        answer_points(by_image[name], collected.items.get(input_.id, ()), load_taxonomy("rbc").names)
+        answer_points(by_image[name], collected.items.get(input_.id, ()), classes)
     _write(out, rows)
     from hema_models.evaluation.classification import summarise
 
@@ -70,6 +79,7 @@ def _scales(path: Path) -> dict[str, float]:
 def answer_points(rows: Sequence[dict[str, Any]], items: Sequence[Any], names: Sequence[str]) -> None:
     """Write into each row what the found cell says whose mask, or else whose box, holds the point."""
     from hema_stream.core.delta import SlideDelta
+    from hema_stream.core.result import TallyResult
 
     labels = {
         tuple(key): (part.best[i], part.confidence[i], part.unknown[i], part.probabilities[i])
@@ -79,14 +89,31 @@ def answer_points(rows: Sequence[dict[str, Any]], items: Sequence[Any], names: S
         if part.stream == "rbc"
         for i, key in enumerate(part.keys.tolist())
     }
-    cells = next((item.cells for item in items if hasattr(item, "cells")), None)
+    result = next((item for item in items if isinstance(item, TallyResult)), None)
+    sizes = {} if result is None else _odd_sizes(result)
     for row in rows:
-        at = None if cells is None else cell_at(cells, np.array([float(row["x"]), float(row["y"])]))
-        said = None if at is None or cells is None else labels.get(tuple(cells.keys[at].tolist()))
+        at = None if result is None else cell_at(result.cells, np.array([float(row["x"]), float(row["y"])]))
+        said = None if at is None or result is None else labels.get(tuple(result.cells.keys[at].tolist()))
         row |= {"predicted": MISSED, "confidence": 0, "unknown": 0}
-        if said is not None:
-            row |= {"predicted": names[said[0]], "confidence": f"{said[1]:.5f}", "unknown": int(said[2])}
+        if said is not None and at is not None:
+            name = names[said[0]]
+            row["predicted"] = sizes.get(at, name) if name == "normal" else name
+            row |= {"confidence": f"{said[1]:.5f}", "unknown": int(said[2])}
             row |= {name: f"{p:.5f}" for name, p in zip(names, said[3], strict=True)}
+
+
+def _odd_sizes(result: TallyResult) -> dict[int, str]:
+    """Rows of whole cells outside the panel's limits of size; none where the scale was not measured."""
+    from hema_stream.clinical.morphology import size_classes
+    from hema_stream.clinical.panel import load_panel
+
+    if not result.calibration.scale.source.measured:
+        return {}
+    classes = size_classes(result.diameters_um, load_panel())
+    return {
+        int(row): "microcyte" if classes[row] == 0 else "macrocyte"
+        for row in np.flatnonzero((classes != 1) & result.whole)
+    }
 
 
 def cell_at(cells: Any, point: NDArray[np.float64]) -> int | None:

@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hema_models.site.head import background_of
 from hema_models.site.judge import judge
 from hema_models.site.profile import MOST_SLIDES, OwnClass, Profile, StreamProfile
 from hema_models.site.reviewed import Reviewed
 from hema_models.site.statistics import SlideStatistics, site_statistics
+from hema_stream.core.errors import ModelError
 
 Allowed = Callable[[str, Sequence[str]], NDArray[np.bool_]]
 """Which of the named classes a label leaves possible, (C,) bool."""
 
-LEAST_OF_A_CLASS = 3
 LEAST_OF_OWN = 10
 
 
@@ -38,29 +39,30 @@ def learn(
         own: classes of the site's own that labels may name.
 
     Raises:
-        ValueError: there is neither a cell nor a slide to learn from.
+        ModelError: there is nothing but cells of the site's own classes, or nothing at all.
     """
     known = profile.streams.get(stream)
     if known is not None and known.network == network:
         reviewed = known.reviewed.joined(reviewed) if len(reviewed) else known.reviewed
-        slides = [*known.slides, *slides]
-        own = _joined(known.own, own)
-    reviewed = reviewed.sorted()
+        slides, own = [*known.slides, *slides], _joined(known.own, own)
+    slides, reviewed = tuple(slides)[-MOST_SLIDES:], reviewed.sorted()
     names = [*classes, *(one.name for one in own)]
     table = np.array([allowed(label, names) for label in reviewed.labels.tolist()], bool).reshape(-1, len(names))
-    told = [reviewed.statistics(table[:, : len(classes)])] if len(reviewed) and not slides else []
-    statistics = site_statistics([*slides, *told])
-    part = StreamProfile(
-        network, tuple(classes), tuple(own), tuple(slides[-MOST_SLIDES:]), statistics, reviewed, None, None
-    )
+    known_to_it = table[:, : len(classes)]
+    if not slides and not known_to_it.any():
+        raise ModelError(
+            "there is nothing to read the site's own class against",
+            place=f"site {profile.name}, {stream}",
+            remedy="name cells of other classes too, or add --unlabelled",
+        )
+    statistics = site_statistics(slides or [reviewed.statistics(known_to_it)])
+    head, judgement = None, None
     if len(reviewed):
-        head, judgement = judge(
-            reviewed.answers, statistics.standardise(reviewed.features), table, reviewed.labels
-        )
-        kept = head if judgement.better or own else None
-        part = StreamProfile(
-            network, part.classes, part.own, part.slides, statistics, reviewed, kept, judgement
-        )
+        standardised = statistics.standardise(reviewed.features)
+        background = background_of(statistics) if own else None
+        fitted, judgement = judge(reviewed.answers, standardised, table, reviewed.labels, background)
+        head = fitted if judgement.better else None
+    part = StreamProfile(network, tuple(classes), tuple(own), slides, statistics, reviewed, head, judgement)
     return profile.with_stream(stream, part)
 
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from hema_models.site.head import SiteHead
 from hema_models.site.judge import Judgement
 from hema_models.site.reviewed import Reviewed
-from hema_models.site.statistics import SiteStatistics, SlideStatistics
+from hema_models.site.statistics import SiteStatistics, SlideStatistics, limit_of
 from hema_stream.core.errors import ModelError
+from hema_stream.core.taxonomy import CellClass, Taxonomy
 
 FORMAT = 1
 MOST_SLIDES = 60
@@ -55,6 +56,17 @@ class StreamProfile:
     reviewed: Reviewed
     head: SiteHead | None
     judgement: Judgement | None
+
+    @property
+    def limit(self) -> float:
+        """Distance beyond which a slide is taken to be of another laboratory."""
+        return limit_of(self.slides)
+
+    def taxonomy(self, known: Taxonomy) -> Taxonomy:
+        """The stream's classes with the site's own after them; as they are where no head tells those."""
+        if self.head is None:
+            return known
+        return known.extended([CellClass.of_site(one.name, one.title, one.colour) for one in self.own])
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +149,9 @@ def read_profile(path: Path) -> Profile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}", place=str(path), remedy="hema-stream site list") from error
+        raise ModelError(
+            f"cannot be read: {error.strerror}", place=str(path), remedy="hema-stream site list"
+        ) from error
     return from_bytes(content, str(path))
 
 
@@ -157,7 +171,7 @@ def _told(part: StreamProfile) -> dict[str, Any]:
         "own": [asdict(own) for own in part.own],
         "slides": len(part.slides),
         "site_slides": part.statistics.slides,
-        "head": None if part.head is None else [part.head.temperature, part.head.newcomers],
+        "head": None if part.head is None else [part.head.gain, part.head.temperature, part.head.newcomers],
         "judgement": None if part.judgement is None else asdict(part.judgement),
     }
 
@@ -173,7 +187,8 @@ def _arrays(profile: Profile) -> dict[str, NDArray[Any]]:
         for key in ("features", "answers", "labels", "origins"):
             out[f"{name}/reviewed/{key}"] = np.asarray(getattr(part.reviewed, key))
         if part.head is not None:
-            out[f"{name}/head/weights"], out[f"{name}/head/bias"] = part.head.weights, part.head.bias
+            for key in ("weights", "bias", "named"):
+                out[f"{name}/head/{key}"] = getattr(part.head, key)
     return out
 
 
@@ -189,7 +204,7 @@ def _read_stream(name: str, told: dict[str, Any], arrays: Any) -> StreamProfile:
     reviewed = Reviewed(*read("reviewed/features", "reviewed/answers", "reviewed/labels", "reviewed/origins"))
     head = None
     if told["head"] is not None:
-        head = SiteHead(*read("head/weights", "head/bias"), *told["head"])
+        head = SiteHead(*read("head/weights", "head/bias", "head/named"), *told["head"])
     judged = told["judgement"]
     if judged is not None:
         recalls = {label: (row[0], row[1], row[2]) for label, row in judged["recalls"].items()}

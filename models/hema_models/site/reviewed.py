@@ -64,5 +64,8 @@ def empty(features: int, classes: int) -> Reviewed:
     """No cells."""
     none: Sequence[str] = []
     return Reviewed(
-        np.zeros((0, features), np.float16), np.zeros((0, classes), np.float32), np.array(none, str), np.array(none, str)
+        np.zeros((0, features), np.float16),
+        np.zeros((0, classes), np.float32),
+        np.array(none, str),
+        np.array(none, str),
     )

@@ -139,9 +139,7 @@ def find_profile(site: str) -> Profile:
     store = SiteStore()
     version = store.in_use(site)
     if version is None:
-        raise ConfigError(
-            "no version of this site is switched on", place=site, remedy=f"hema-stream site use {site}"
-        )
+        raise ConfigError("no version of this site is switched on", place=site, remedy=f"hema-stream site use {site}")
     return store.load(site, version)
 
 

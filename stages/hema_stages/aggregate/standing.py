@@ -56,11 +56,11 @@ class Standings:
     """Who is counted, as what; and running counts of it.
 
     Args:
-        taxonomies: by stream.
+        taxonomies: by stream; those of a site may take the place of the shipped ones before its labels come.
     """
 
     def __init__(self, taxonomies: dict[str, Taxonomy]) -> None:
-        self._taxonomies = taxonomies
+        self.taxonomies = taxonomies
         self._tiles: dict[int, _TileStanding] = {}
         self._held: dict[int, list[Labels]] = {}
         self.counts: Counter[str] = Counter()
@@ -164,7 +164,7 @@ class Standings:
         self.counts[f"{stream}/unknown"] += sign * int(unknown.sum())
         best, counts = np.unique(standing.best[labelled[~unknown]], return_counts=True)
         for position, count in zip(best, counts, strict=True):
-            self.counts[f"{stream}/{self._taxonomies[stream].names[position]}"] += sign * int(count)
+            self.counts[f"{stream}/{self.taxonomies[stream].names[position]}"] += sign * int(count)
 
 
 def _by_tile(tiles: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.intp]]]:
@@ -174,4 +174,6 @@ def _by_tile(tiles: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.intp]]]
 
 
 def _choose(labels: Labels, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Labels:
-    return Labels(labels.stream, labels.keys[rows], labels.probabilities[rows], labels.best[rows], labels.unknown[rows])
+    features = None if labels.features is None else labels.features[rows]
+    best, unknown = labels.best[rows], labels.unknown[rows]
+    return Labels(labels.stream, labels.keys[rows], labels.probabilities[rows], best, unknown, features)

@@ -8,6 +8,7 @@ COMMANDS = {
     "detect": "Found cells against boxes and masks: COCO in, COCO results out.",
     "classify": "One cell a picture, cropped as the pipeline crops.",
     "points": "Labelled cell centres within whole fields.",
+    "suite": "Every task by laboratory, in one report with plots.",
 }
 
 command = LazyGroup(

@@ -27,8 +27,9 @@ class Answers:
     Attributes:
         stream: ``rbc`` or ``wbc``.
         groups: (N,) str, whichever run answered; '' where there was one.
-        names: (N,) str, picture (and place in it, after a #); sources: (N,) str; labels: (N,) str, as the data names them; predicted: (N,) str, '' or another name that is no
-            class where no cell was found.
+        names: (N,) str, picture, and place in it after a #.
+        sources: (N,) str; labels: (N,) str, as the data names them.
+        predicted: (N,) str, '' or another name that is no class where no cell was found.
         confidence: (N,) float64, 0..1; unknown: (N,) bool.
     """
 

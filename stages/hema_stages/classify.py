@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,19 +11,30 @@ from numpy.typing import NDArray
 
 from hema_stream.core.crops import Crops, Labels, load_geometry
 from hema_stream.core.errors import ModelError
-from hema_stream.core.site_use import SiteUse, StreamUse
 from hema_stream.core.taxonomy import Taxonomy, load_taxonomy
 from hema_stream.flow import BatchTransform, Caps, Policy, cpu, prop
 
 if TYPE_CHECKING:
     from hema_models.backends import Network
     from hema_models.cards import ModelCard
-    from hema_models.site.profile import Profile, StreamProfile
+    from hema_models.site.statistics import Gathering
     from hema_models.views import Answers
 
+    from hema_stages.site import SiteCorrection
 
-Table = NDArray[np.uint8] | None
-"""How a slide's crops are mapped before the network sees them: (256, 3) uint8, or not at all."""
+
+@dataclass(frozen=True, eq=False)
+class _SlideState:
+    """A slide under way.
+
+    Attributes:
+        table: how its crops are mapped before the network sees them, (256, 3) uint8; None for not at all.
+        told: its caps; gathered: sums over its cells, where a site compares them with its own.
+    """
+
+    table: NDArray[np.uint8] | None
+    told: Caps
+    gathered: Gathering | None
 
 
 class Classify(BatchTransform[Crops, Labels]):
@@ -53,8 +65,7 @@ class Classify(BatchTransform[Crops, Labels]):
     _network: Network
     _card: ModelCard
     _taxonomy: Taxonomy
-    _profile: Profile | None
-    _learnt: StreamProfile | None
+    _site: SiteCorrection | None
 
     def start(self) -> None:
         """Load the network, lay its outputs out in the taxonomy's order, and read what the site has learnt."""
@@ -68,25 +79,23 @@ class Classify(BatchTransform[Crops, Labels]):
             remedy = "train a model for configs/crops.yaml, or change that file"
             raise ModelError(f"sees crops of {seen}, not {geometry}", place=card.name, remedy=remedy)
         known = load_taxonomy(self.stream)
+        self._shipped = len(known.classes)
         self._columns = np.array([known.index(name) for name in card.classes])
         self._prior = np.array([card.prior.get(name, 0.0) for name in card.classes])
         self._card = card
         model = self.model or self.stream
         self._network = open_network(model, self.max_batch, self.backend, self.threads, self.device, self.precision)
-        self._read_site(known)
+        self._site = self._open_site()
+        self._taxonomy = known if self._site is None else self._site.taxonomy(known)
 
-    def _read_site(self, known: Taxonomy) -> None:
-        self._profile, self._learnt, self._taxonomy = None, None, known
+    def _open_site(self) -> SiteCorrection | None:
         if not self.site:
-            return
-        from hema_models.site.store import find_profile
+            return None
+        from hema_stages.site import SiteCorrection
 
-        self._profile = find_profile(self.site)
-        self._learnt = self._profile.stream(self.stream, self._network.identity)
-        if self._learnt is not None:
-            self._taxonomy = self._learnt.taxonomy(known)
+        return SiteCorrection.of(self.site, self.stream, self._network.identity)
 
-    def negotiate(self, caps: Caps) -> tuple[Caps, Table]:
+    def negotiate(self, caps: Caps) -> tuple[Caps, _SlideState]:
         """Pass the slide's caps on, with what makes the names: network, rates of error elsewhere, classes, site."""
         from hema_models.normalising import density_table
 
@@ -95,34 +104,39 @@ class Classify(BatchTransform[Crops, Labels]):
             "rates": {**caps.get("rates", {}), self.stream: self._card.rates},
             "taxonomies": {**caps.get("taxonomies", {}), self.stream: self._taxonomy},
         }
-        if self._profile is not None:
-            told["site"] = self._site_use(caps.get("site"))
+        if self._site is not None:
+            told["site"] = self._site.use(caps.get("site"))
         table = None
         if self._card.colours == "density":
             table = density_table(caps.calibration.background, caps.calibration.red_cell)
-        return caps.with_(**told), table
+        out = caps.with_(**told)
+        return out, _SlideState(table, out, None if self._site is None else self._site.gathering())
 
-    def _site_use(self, known: SiteUse | None) -> SiteUse:
-        assert self._profile is not None
-        judged = self._learnt.judgement if self._learnt else None
-        head = self._learnt is not None and self._learnt.head is not None
-        own = StreamUse(head, judged.cells if judged else 0, judged.after if judged and head else None)
-        others = {} if known is None else known.streams
-        return SiteUse(self._profile.name, self._profile.version, self._profile.identity, {**others, self.stream: own})
+    def finish(self, state: _SlideState) -> Caps | None:
+        """Say how far the slide's cells lie from the site's, where a site is used that has seen slides."""
+        if self._site is None or state.gathered is None:
+            return None
+        return state.told.with_(site=self._site.compared(state.told.site, state.gathered))
 
-    def process_batch(self, items: Sequence[Crops], states: Sequence[Table]) -> list[Labels]:
+    def process_batch(self, items: Sequence[Crops], states: Sequence[_SlideState]) -> list[Labels]:
         """Label the crops of all items in one padded batch; results in the order of the items."""
         from hema_models.views import answer_by_views
 
         card = self._card
-        pixels = np.concatenate([_mapped(item, state) for item, state in zip(items, states, strict=True)])
+        pixels = np.concatenate([_mapped(item, state.table) for item, state in zip(items, states, strict=True)])
         answers = answer_by_views(self._ask, pixels, card.views, card.sure, card.second_look)
-        probabilities = self._probabilities(answers)
-        best = self._taxonomy.best(probabilities)
-        unknown = self._taxonomy.unknown(probabilities, best)
-        features = answers.features.astype(np.float16) if self.keep_features else None
         ends = np.cumsum([len(item) for item in items])
         parts = [slice(end - len(item), end) for item, end in zip(items, ends, strict=True)]
+        own = self._probabilities(answers.logits)
+        for part, state in zip(parts, states, strict=True):
+            if state.gathered is not None:
+                state.gathered.add(answers.features[part], own[part])
+        probabilities = own if self._site is None else self._site.correct(own, answers.features)
+        best = self._taxonomy.best(probabilities)
+        unknown = self._taxonomy.unknown(probabilities, best)
+        if self.stream == "rbc":  # the shape of a part is not the cell's
+            unknown |= np.concatenate([item.cut for item in items])
+        features = answers.features.astype(np.float16) if self.keep_features else None
         return [
             Labels(
                 self.stream,
@@ -146,23 +160,16 @@ class Classify(BatchTransform[Crops, Labels]):
         logits, features = (np.concatenate(column)[: len(pixels) - lacking] for column in zip(*parts, strict=True))
         return Answers(logits, features)
 
-    def _probabilities(self, answers: Answers) -> NDArray[np.float32]:
-        """Probabilities in the taxonomy's order, those of the site's own classes last."""
+    def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's own probabilities, (N, classes of the card) to (N, classes of the shipped taxonomy)."""
         from hema_models.calibration import softmax
-        from hema_models.site.head import answers_of
 
-        own = softmax(answers.logits / self._card.temperature + self._prior)
-        out = np.zeros((len(own), len(self._taxonomy.classes)), np.float32)
-        out[:, self._columns] = own
-        learnt = self._learnt
-        if learnt is None or learnt.head is None:
-            return out
-        known = answers_of(out[:, : len(learnt.classes)])
-        corrected = learnt.head.correct(known, learnt.statistics.standardise(answers.features))
-        return np.asarray(softmax(corrected), np.float32)
+        out = np.zeros((len(logits), self._shipped), np.float32)
+        out[:, self._columns] = softmax(logits / self._card.temperature + self._prior)
+        return out
 
 
-def _mapped(crops: Crops, table: Table) -> NDArray[np.uint8]:
+def _mapped(crops: Crops, table: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     from hema_models.normalising import normalise
 
     return crops.pixels if table is None or not len(crops) else normalise(crops.pixels, table)

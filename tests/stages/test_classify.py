@@ -7,6 +7,7 @@ import pytest
 from hema_stages.classify import Classify
 
 from hema_stream.core.crops import Crops
+from hema_stream.flow import Caps
 
 
 class Doubtful:
@@ -30,8 +31,8 @@ def test_white_cells_in_doubt_are_asked_in_their_mirror_images(level: int, calls
     stage.start()
     network = Doubtful()
     stage._network = network
-    crops = Crops("wbc", np.full((3, 176, 176, 3), level, np.uint8), np.zeros((3, 2), np.int32), np.ones(3, np.float32))
-    [labels] = stage.process_batch([crops], [None])
+    crops = Crops("wbc", np.full((3, 176, 176, 3), level, np.uint8), np.zeros((3, 2), np.int32), np.ones(3, np.float32), np.zeros(3, bool))
+    [labels] = stage.process_batch([crops], [stage.negotiate(Caps("image/crops"))[1]])
     assert network.batches == [4] * calls  # three cells upright, then nine mirror images
     assert len(labels.best) == 3
     np.testing.assert_allclose(labels.probabilities.sum(axis=1), 1, rtol=1e-5)

@@ -35,16 +35,16 @@ def command(
 ) -> None:
     """Classify the central cell of every picture, cropped as the pipeline crops."""
     from hema_stream.cli.evaluate.collected import collect
-    from hema_stream.cli.site.used import site_taxonomy
+    from hema_stream.cli.site.used import far_line, site_taxonomy
+    from hema_stream.core.crops import Labels
     from hema_stream.service.build import site_settings
 
     if (labels is None) == (images is None):
         raise click.UsageError("give either --labels or --images")
     rows = labelled(labels, split, sources) if labels else pictures(images or Path())
     streams = (f"central.stream={stream}", f"classify.stream={stream}")
-    collected = collect(
-        "central", inputs_of(rows, mpp), profile, (*streams, *site_settings("central", site), *settings)
-    )
+    told = (*site_settings("central", site), *(("classify.keep_features=true",) if site else ()))
+    collected = collect("central", inputs_of(rows, mpp), profile, (*streams, *told, *settings))
     names = site_taxonomy(stream, site).names
     answers = [_answer(rows[n], collected.items.get(str(n), ()), names) for n in range(len(rows))]
     for id_, reason in collected.failed.items():
@@ -56,6 +56,11 @@ def command(
         writer.writerows(answers)
     for line in _summary(stream, rows, answers):
         click.echo(line)
+    if site:
+        said = [item for items in collected.items.values() for item in items if isinstance(item, Labels)]
+        for line in (*_own_lines(stream, names, rows, answers), far_line(stream, site, said)):
+            if line:
+                click.echo(line)
 
 
 def _answer(row: dict[str, Any], items: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
@@ -73,6 +78,18 @@ def _answer(row: dict[str, Any], items: Sequence[Any], names: Sequence[str]) -> 
         elif hasattr(item, "found"):
             answer |= {"found": int(item.found), "kind": item.kind, "scale_source": item.scale_source}
     return answer
+
+
+def _own_lines(
+    stream: str, names: Sequence[str], rows: Sequence[dict[str, Any]], answers: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """How the site's own classes did, which the scores by source leave out."""
+    from hema_stream.core.taxonomy import load_taxonomy
+
+    for name in names[len(load_taxonomy(stream).names) :]:
+        called = [row.get("class") for row, answer in zip(rows, answers, strict=True) if answer["predicted"] == name]
+        there = sum(row.get("class") == name for row in rows)
+        yield f"{name} (the site's own): {called.count(name)} of {there} found; {len(called)} called so"
 
 
 def _summary(stream: str, rows: Sequence[dict[str, Any]], answers: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -114,5 +114,6 @@ def slides_of(groups: Sequence[str], least: int = LEAST_OF_A_SLIDE) -> list[NDAr
             out.append([])
         out[-1] += np.flatnonzero(names == name).tolist()
     if len(out) > 1 and len(out[-1]) < least:
-        out[-2] += out.pop()
+        rest = out.pop()
+        out[-1] += rest
     return [np.array(rows, np.intp) for rows in out if rows]

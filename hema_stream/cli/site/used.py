@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hema_stream.core.crops import Labels
     from hema_stream.core.taxonomy import Taxonomy
 
 
@@ -27,3 +29,22 @@ def check_site(site: str | None) -> None:
         from hema_models.site.store import find_profile
 
         find_profile(site)
+
+
+def far_line(stream: str, site: str, labels: Sequence[Labels]) -> str:
+    """How far these cells together lie from the site's own; empty where that cannot be told."""
+    from hema_models.site.statistics import LEAST_TOLD, Gathering, distance
+    from hema_models.site.store import find_profile
+
+    learnt = find_profile(site).streams.get(stream)
+    if learnt is None or not learnt.slides:
+        return ""
+    gathered = Gathering(len(learnt.statistics.mean), len(learnt.classes))
+    for part in labels:
+        if part.features is not None:
+            gathered.add(part.features, part.probabilities[:, : len(learnt.classes)])
+    found = distance(gathered.statistics(), learnt.statistics) if gathered.cells >= LEAST_TOLD else None
+    if found is None:
+        return ""
+    said = "they look like another laboratory's" if found > learnt.limit else "they look like the site's own"
+    return f"site {site}: these cells lie {found:.2f} deviations from it, limit {learnt.limit:.2f}: {said}"

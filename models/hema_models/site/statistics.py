@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+LEAST_TOLD = 20
+"""Cells of a slide under which it is not compared with a site."""
 LEAST_CELLS = 3.0
 """Cells of a class that a slide must have for its mean to count."""
 LIMIT, BEYOND = 0.4, 1.5
@@ -56,19 +58,51 @@ class SiteStatistics:
         return np.asarray((features - self.mean) / self.deviation * (4 / np.sqrt(len(self.mean))), np.float32)
 
 
-def slide_statistics(features: NDArray[np.floating], shares: NDArray[np.floating]) -> SlideStatistics:
-    """Measure one slide's cells.
+class Gathering:
+    """A slide's cells as they come, in sums alone.
 
     Args:
-        features: (N, F); shares: (N, C) probabilities, or one-hot labels where people named the cells.
+        features, classes: how many of each.
     """
-    features, shares = np.asarray(features, np.float32), np.asarray(shares, np.float32)
-    counts = shares.sum(axis=0)
-    means = (shares.T @ features) / np.maximum(counts, 1e-6)[:, None]
-    rows = shares.sum(axis=1) > 0  # a cell of a class that the network does not know is in none
-    best = shares[rows].argmax(axis=1)
-    within = ((features[rows] - means[best]) ** 2).sum(axis=0) / max(rows.sum() - (counts > 0.5).sum(), 1)
-    return SlideStatistics(counts, np.where(counts[:, None] > 0, means, 0).astype(np.float32), within)
+
+    def __init__(self, features: int, classes: int) -> None:
+        self.cells = 0
+        self._counts, self._sums = np.zeros(classes), np.zeros((classes, features))
+        self._best_counts, self._best_sums = np.zeros(classes), np.zeros((classes, features))
+        self._squares = np.zeros(features)
+
+    def add(self, features: NDArray[np.floating], shares: NDArray[np.floating]) -> None:
+        """Add cells.
+
+        Args:
+            features: (N, F); shares: (N, C) probabilities, or one-hot labels where people named the cells. One without
+                any share, of a class that the network does not know, is left out.
+        """
+        rows = shares.sum(axis=1) > 0
+        told, shared = np.asarray(features[rows], np.float64), np.asarray(shares[rows], np.float64)
+        best = np.eye(shared.shape[1])[shared.argmax(axis=1)]
+        self.cells += len(told)
+        self._counts += shared.sum(axis=0)
+        self._sums += shared.T @ told
+        self._best_counts += best.sum(axis=0)
+        self._best_sums += best.T @ told
+        self._squares += (told**2).sum(axis=0)
+
+    def statistics(self) -> SlideStatistics:
+        """What was gathered so far."""
+        present = self._counts > 0
+        means = np.where(present[:, None], self._sums / np.maximum(self._counts, 1e-6)[:, None], 0)
+        about = self._squares - 2 * (self._best_sums * means).sum(axis=0) + self._best_counts @ means**2
+        free = max(self.cells - int((self._counts > 0.5).sum()), 1)
+        within = np.maximum(about, 0) / free
+        return SlideStatistics(self._counts.astype(np.float32), means.astype(np.float32), within.astype(np.float32))
+
+
+def slide_statistics(features: NDArray[np.floating], shares: NDArray[np.floating]) -> SlideStatistics:
+    """Measure one slide's cells (N, F), shared among classes by (N, C); see ``Gathering``."""
+    gathering = Gathering(features.shape[1], shares.shape[1])
+    gathering.add(features, shares)
+    return gathering.statistics()
 
 
 def site_statistics(slides: Sequence[SlideStatistics]) -> SiteStatistics:

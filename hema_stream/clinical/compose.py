@@ -15,10 +15,10 @@ from hema_stream.clinical.differential import differential
 from hema_stream.clinical.morphology import morphology
 from hema_stream.clinical.panel import Panel
 from hema_stream.clinical.quality import image_quality, missing, quality_metrics, status
+from hema_stream.clinical.telling import calibration_note, site_report
 from hema_stream.core.cells import Kind
 from hema_stream.core.report import NOTICE, Identity, QualityMetrics, RbcAnalysis, ReportHead, Summary, WbcDifferential
 from hema_stream.core.result import TallyResult
-from hema_stream.core.taxonomy import load_taxonomy
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Composer:
             wbc_differential=self._white(result),
             quality_metrics=quality,
             acquisition=acquisition(result.acquisition),
+            site=site_report(result.site),
+            calibration_note=calibration_note(self.panel, result.site),
             identity=self.identity.model_copy(update={"models": dict(sorted(result.models.items()))}),
             deterministic=self.deterministic,
         )
@@ -79,7 +81,6 @@ class Composer:
         measured = result.calibration.scale.source.measured
         return morphology(
             counts=class_counts(result, red, "rbc"),
-            abnormal=frozenset(c.name for c in load_taxonomy("rbc").classes if c.abnormal),
             total=int(red.sum()),
             unknown=_unknown(result, red),
             unclassified=int((red & result.unclassified).sum()),
@@ -87,6 +88,7 @@ class Composer:
             in_clumps=int(result.cells.clump[red].sum()),
             diameters=result.diameters_um[red & result.whole] if measured else None,
             panel=self.panel,
+            naming=result.naming,
         )
 
     def _white(self, result: TallyResult) -> WbcDifferential:
@@ -98,12 +100,13 @@ class Composer:
             unclassified=int((white & result.unclassified).sum()),
             clumps=int((white & ~result.single).sum()),
             panel=self.panel,
+            naming=result.naming,
         )
 
 
 def class_counts(result: TallyResult, chosen: NDArray[np.bool_], stream: str) -> dict[str, int]:
     """Count the classes of the chosen single cells, unknown ones left out, in the taxonomy's order."""
-    taxonomy = load_taxonomy(stream)
+    taxonomy = result.taxonomy(stream)
     best = result.best[chosen & result.single & ~result.unknown & (result.best >= 0)]
     counts = np.bincount(best, minlength=len(taxonomy.names)).tolist()
     return {name: count for name, count in zip(taxonomy.names, counts, strict=True) if count}

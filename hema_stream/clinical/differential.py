@@ -2,48 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
-from hema_stream.clinical.flags import Flags
+from hema_stream.clinical.flags import Counted, raised
 from hema_stream.clinical.interval import share
 from hema_stream.clinical.panel import DifferentialRule, Panel
-from hema_stream.core.report import WbcDifferential
+from hema_stream.clinical.telling import elsewhere, ungraded
+from hema_stream.core.naming import Naming
+from hema_stream.core.report import Share, WbcDifferential
 
 ME_RATIO = "not computed on blood: it has no erythroid precursors to compare with"
 NEUTROPHILS = ("neutrophil_segmented", "neutrophil_band")
 
 
 def differential(
-    counts: Mapping[str, int], total: int, unknown: int, panel: Panel, *, unclassified: int = 0, clumps: int = 0
+    counts: Mapping[str, int],
+    total: int,
+    unknown: int,
+    panel: Panel,
+    *,
+    unclassified: int = 0,
+    clumps: int = 0,
+    naming: Naming | None = None,
+    confirmed: Set[str] = frozenset(),
 ) -> WbcDifferential:
     """Work out the differential.
 
     The denominator is the intact classified white cells. Nucleated red cells and smudge cells stay out of it and are
-    reported for every 100 white cells; unknown cells stay out of both.
+    reported for every 100 white cells; unknown cells stay out of both, and widen the interval of each share.
 
     Args:
         counts: classified single cells by class, unknown ones left out.
         total: white findings counted.
         unknown, unclassified, clumps: those of ``total`` that are not in ``counts``.
+        naming: what named the cells.
+        confirmed: classes whose counts a person has confirmed.
     """
-    rule = panel.differential
+    rule, naming = panel.differential, naming or Naming()
     inside = {name: count for name, count in counts.items() if name not in rule.beside}
-    classified = sum(inside.values())
+    counted = Counted("wbc", counts, unknown)
+    classified, gradable = counted.classified(panel), counted.gradable(panel)
+    flags, candidates = raised(panel, "wbc", counts, unknown, naming.rates_of("wbc"), confirmed=confirmed)
+
+    def part(count: int) -> Share:
+        return share(count, classified, unknown, gradable=gradable)
+
     return WbcDifferential(
         total=total,
         classified=classified,
+        gradable=gradable,
+        gradable_note="" if gradable else ungraded(panel, "wbc", unknown, counted.asked),
         beside=sum(counts.values()) - classified,
         unknown=unknown,
         unclassified=unclassified,
         clumps=clumps,
         distribution=dict(counts),
-        percentages={name: share(count, classified) for name, count in _entries(inside, rule).items()},
-        neutrophils_total=share(_sum(inside, NEUTROPHILS), classified),
-        immature_granulocytes=share(_sum(inside, rule.immature), classified),
+        percentages={name: part(count) for name, count in _entries(inside, rule).items()},
+        neutrophils_total=part(_sum(inside, NEUTROPHILS)),
+        immature_granulocytes=part(_sum(inside, rule.immature)),
         per_100_wbc={name: per_100(counts.get(name, 0), classified) for name in rule.beside},
         me_ratio=None,
         me_ratio_reason=ME_RATIO,
-        flags=Flags(panel).white(counts, classified),
+        flags=flags,
+        candidates=candidates,
+        elsewhere=elsewhere(panel, "wbc", naming),
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hema_stream.clinical.flags import Flags
+from hema_stream.clinical.flags import Counted, raised
 from hema_stream.clinical.interval import share
 from hema_stream.clinical.panel import Panel
+from hema_stream.clinical.telling import elsewhere, ungraded
+from hema_stream.core.naming import Naming
 from hema_stream.core.report import RbcAnalysis
 
 SIZE_CLASSES = ("microcytic", "normocytic", "macrocytic")
@@ -23,7 +25,6 @@ def size_classes(diameters: NDArray[np.float64], panel: Panel) -> NDArray[np.int
 
 def morphology(
     counts: Mapping[str, int],
-    abnormal: frozenset[str],
     total: int,
     unknown: int,
     in_clumps: int,
@@ -32,36 +33,48 @@ def morphology(
     *,
     unclassified: int = 0,
     clumps: int = 0,
+    naming: Naming | None = None,
+    confirmed: Set[str] = frozenset(),
 ) -> RbcAnalysis:
     """Work out the morphology of red cells.
 
     Args:
         counts: classified single cells by class, unknown ones left out.
-        abnormal: classes that count as abnormal.
         total: red findings counted.
         unknown, unclassified, clumps: those of ``total`` that are not in ``counts``.
         in_clumps: estimated cells within the clumps.
         diameters: (N,) microns of single cells seen whole; None where the scale was not measured.
+        naming: what named the cells.
+        confirmed: classes whose counts a person has confirmed.
     """
-    classified = sum(counts.values())
-    odd = share(sum(count for name, count in counts.items() if name in abnormal), classified)
+    naming, classified = naming or Naming(), sum(counts.values())
+    counted = Counted("rbc", counts, unknown)
+    gradable = counted.gradable(panel)
+    abnormal = {c.name for c in naming.taxonomy("rbc").classes if c.abnormal}
+    odd = share(sum(n for name, n in counts.items() if name in abnormal), classified, unknown, gradable=gradable)
     measured = diameters is not None
     sized = 0 if diameters is None else len(diameters)
     median = float(np.median(diameters)) if diameters is not None and sized else None
+    rates = naming.rates_of("rbc")
+    flags, candidates = raised(panel, "rbc", counts, unknown, rates, confirmed=confirmed, median_um=median, sized=sized)
     return RbcAnalysis(
         total=total,
         classified=classified,
+        gradable=gradable,
+        gradable_note="" if gradable else ungraded(panel, "rbc", unknown, counted.asked),
         unknown=unknown,
         unclassified=unclassified,
         clumps=clumps,
         in_clumps=in_clumps,
-        distribution={name: share(count, classified) for name, count in counts.items()},
+        distribution={name: share(n, classified, unknown, gradable=gradable) for name, n in counts.items()},
         abnormality_rate=odd.percent,
         abnormal=odd,
         sized=sized if measured else None,
         size_classes=None if diameters is None else _size_counts(diameters, panel),
         median_diameter_um=None if median is None else round(median, 2),
-        flags=Flags(panel).red(counts, classified, median, sized),
+        flags=flags,
+        candidates=candidates,
+        elsewhere=elsewhere(panel, "rbc", naming),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hema_stream.core.configs import load_config
 from hema_stream.core.errors import ConfigError
@@ -14,6 +14,7 @@ FLAGS = (
     "possible_leukemia",
     "immature_granulocytes",
     "nrbc_present",
+    "smudge_cells",
     "microcytosis_detected",
     "macrocytosis_detected",
     "schistocytes_present",
@@ -24,6 +25,8 @@ FLAGS = (
     "out_of_monolayer",
     "rescan_advised",
 )
+MEASURED = ("platelet_clumps", "insufficient_cells", "poor_stain", "out_of_monolayer", "rescan_advised")
+"""Flags of the film and the picture: no network's class makes them, so that they are never candidates."""
 
 
 class _Rule(BaseModel):
@@ -31,9 +34,10 @@ class _Rule(BaseModel):
 
 
 class FlagRule(_Rule):
-    """When a flag is raised and what it says; which fields a flag uses is in ``flags.py``."""
+    """When a flag is raised and what it says, as a flag and as a candidate; who uses which is in ``flags.py``."""
 
     wording: str
+    candidate: str = ""
     least: int = 1
     least_percent: float = 0.0
     least_per_100: float = 0.0
@@ -44,20 +48,25 @@ class FlagRule(_Rule):
 
 
 class DifferentialRule(_Rule):
-    """What is counted beside the differential, how many cells are wanted, whether bands stand apart."""
+    """What is counted beside the differential, how many cells are wanted, whether bands stand apart.
+
+    Above the share of unknown cells, 0..1, nothing is graded.
+    """
 
     beside: tuple[str, ...]
     immature: tuple[str, ...]
     wanted: int
     separate_bands: bool = True
+    not_gradable_above: float = Field(0.5, ge=0.0, le=1.0)
 
 
 class MorphologyRule(_Rule):
-    """Limits of size classes, microns, and how many cells are wanted."""
+    """Limits of size classes, microns, how many cells are wanted, and the share of unknown, 0..1, that is too much."""
 
     microcyte_um: float
     macrocyte_um: float
     wanted: int
+    not_gradable_above: float = Field(0.4, ge=0.0, le=1.0)
 
 
 class ReviewRule(_Rule):
@@ -73,6 +82,27 @@ class QualityRule(_Rule):
     acceptable_coverage: float
 
 
+class Telling(_Rule):
+    """What is said beside the figures; which names each may hold is in panels/default.yaml."""
+
+    few: str
+    unproven: str
+    by_error: str
+    open: str
+    not_gradable: str
+    ungraded: str
+    found: str
+    not_found: str
+    called: str
+    unmeasured: str
+    one_laboratory: str
+    own: str
+    calibrated: str
+    not_yet: str
+    uncalibrated: str
+    expect: str
+
+
 class Panel(_Rule):
     """Thresholds and wordings of one laboratory."""
 
@@ -82,12 +112,16 @@ class Panel(_Rule):
     review: ReviewRule
     quality: QualityRule
     flags: dict[str, FlagRule]
+    telling: Telling
 
     @model_validator(mode="after")
     def _every_flag_has_its_rule(self) -> Panel:
         odd = set(self.flags) ^ set(FLAGS)
         if odd:
             raise ValueError(f"flags missing or not known: {', '.join(sorted(odd))}")
+        mute = [code for code, rule in self.flags.items() if code not in MEASURED and not rule.candidate]
+        if mute:
+            raise ValueError(f"flags without the wording of a candidate: {', '.join(sorted(mute))}")
         return self
 
 

@@ -12,7 +12,6 @@ from hema_stream.clinical.morphology import SIZE_CLASSES, size_classes
 from hema_stream.clinical.panel import Panel
 from hema_stream.core.cells import Kind, Priority
 from hema_stream.core.result import TallyResult
-from hema_stream.core.taxonomy import load_taxonomy
 
 CHUNK = 2048
 KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
@@ -26,7 +25,7 @@ def cell_id(row: int) -> str:
 
 def class_names(result: TallyResult, rows: NDArray[np.intp] | slice = slice(None)) -> list[str | None]:
     """Class of the chosen cells; None where a cell has none."""
-    tables = {kind: load_taxonomy(stream).names for kind, stream in STREAMS.items()}
+    tables = {kind: result.taxonomy(stream).names for kind, stream in STREAMS.items()}
     return [
         tables[kind][best] if best >= 0 and kind in tables else None
         for kind, best in zip(result.cells.kind[rows].tolist(), result.best[rows].tolist(), strict=True)

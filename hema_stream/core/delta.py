@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hema_stream.core.cells import CellTable
 from hema_stream.core.crops import Labels
 from hema_stream.core.field import Acquisition
+from hema_stream.core.naming import Naming
 
 Keys = NDArray[np.int32]
 
@@ -66,6 +67,7 @@ class SlideDelta:
             ``rbc/unknown``, ``wbc/unknown``).
         progress: tiles ended by outcome, and ``planned``.
         ended: tile index to how it ended, of the tiles that ended with this delta.
+        naming: what names the cells, as far as it is known; labels are of its classes.
     """
 
     slide: str
@@ -76,6 +78,7 @@ class SlideDelta:
     counts: Mapping[str, int]
     progress: Mapping[str, int]
     ended: Mapping[int, str] = field(default_factory=dict)
+    naming: Naming = Naming()
 
     @property
     def nbytes(self) -> int:

@@ -32,7 +32,12 @@ class Flag(_Part):
     code: str = Field(description="Stable code. Never shown to a person: the wording is.")
     wording: str = Field(description="Cautious wording of the laboratory's panel.")
     n: float = Field(description="The figure that raised it: a number of cells, or a median in microns.")
-    of: int = Field(description="What it was counted on; for insufficient_cells the number that is wanted.")
+    of: int = Field(
+        description="What it was counted on: for a class all single cells that were asked, unknown ones too; "
+        "for insufficient_cells the number that is wanted."
+    )
+    figure: str = Field(description="Both in words: '3 of 212 cells', 'median 9.1 µm of 212 cells'.")
+    note: str = Field(description="Why a candidate is no flag; empty for a flag.")
 
 
 class Missing(_Part):
@@ -64,6 +69,30 @@ class Share(_Part):
     of: int = Field(description="The denominator.")
     percent: float | None = Field(description="100 count / of; null where of is 0.")
     ci95: Limits | None = Field(description="Exact (Clopper-Pearson) 95% limits, percent; counting error only.")
+    percent_of_all: float | None = Field(
+        description="100 count / (of + unknown): unknown cells are in the denominator."
+    )
+    with_unknown: Limits | None = Field(
+        description="Percent of all: lower 95% limit with none of the unknown in it, upper one with all of them; null "
+        "without any cell."
+    )
+
+
+class Elsewhere(_Part):
+    """What a class is known to do in laboratories left out of training; cells are k of n."""
+
+    false_positive: tuple[int, int] | None = Field(description="Cells of other classes that were called this.")
+    recall: tuple[int, int] | None = Field(description="Cells of this class that were called so.")
+    laboratories: int = Field(description="In how many laboratories the recall was measured; under 2 it is not proven.")
+    text: str = Field(description="The same in words.")
+
+
+class SiteReport(_Part):
+    """The site that the answers were calibrated to."""
+
+    name: str
+    version: int
+    identity: str = Field(description="SHA-256 of its content.")
 
 
 class RbcAnalysis(_Part):
@@ -71,6 +100,8 @@ class RbcAnalysis(_Part):
 
     total: int = Field(description="Red findings counted; equals summary.rbc_count.")
     classified: int = Field(description="Denominator of distribution and rate: single, classified, not unknown.")
+    gradable: bool = Field(description="Whether few enough cells are unknown; where not, percentages are null.")
+    gradable_note: str = Field(description="Why it is not gradable; empty where it is.")
     unknown: int = Field(description="Single cells whose confidence is under their class's threshold.")
     unclassified: int = Field(description="Single cells whose classification was lost or never came.")
     clumps: int = Field(description="Findings over a cell's largest area.")
@@ -83,7 +114,9 @@ class RbcAnalysis(_Part):
     )
     size_classes: dict[str, int] | None = Field(description="By diameter, of the sized; null as above.")
     median_diameter_um: float | None = Field(description="Of the sized: circle of the mask's area; null as above.")
-    flags: list[Flag]
+    flags: list[Flag] = Field(description="More than the network's errors elsewhere explain.")
+    candidates: list[Flag] = Field(description="Less than that: for the eye, never an alarm.")
+    elsewhere: dict[str, Elsewhere] = Field(description="Of every class that the network can name.")
 
 
 class WbcDifferential(_Part):
@@ -91,6 +124,8 @@ class WbcDifferential(_Part):
 
     total: int = Field(description="White findings counted; equals summary.wbc_count.")
     classified: int = Field(description="Denominator of percentages: intact, classified, not unknown.")
+    gradable: bool = Field(description="Whether few enough cells are unknown; where not, percentages are null.")
+    gradable_note: str = Field(description="Why it is not gradable; empty where it is.")
     beside: int = Field(description="Classified, but out of the denominator: nucleated red cells and smudge cells.")
     unknown: int = Field(description="Cells whose confidence is under their class's threshold.")
     unclassified: int = Field(description="Cells whose classification was lost or never came.")
@@ -104,7 +139,9 @@ class WbcDifferential(_Part):
     )
     me_ratio: None = Field(description="Never computed on blood.")
     me_ratio_reason: str
-    flags: list[Flag]
+    flags: list[Flag] = Field(description="More than the network's errors elsewhere explain.")
+    candidates: list[Flag] = Field(description="Less than that: for the eye, never an alarm.")
+    elsewhere: dict[str, Elsewhere] = Field(description="Of every class that the network can name.")
 
 
 class CellDetection(_Part):
@@ -213,6 +250,8 @@ class ReportHead(_Part):
     acquisition: AcquisitionReport | None = Field(
         description="Of a slide that came field by field; null for a file, and where the scan was interrupted."
     )
+    site: SiteReport | None = Field(description="What the answers were calibrated to; null for no laboratory.")
+    calibration_note: str = Field(description="The same in words, with what to expect.")
     identity: Identity
     deterministic: bool = Field(description="Whether the same input, models and configuration give the same report.")
 

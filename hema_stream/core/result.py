@@ -13,7 +13,11 @@ from hema_stream.core.calibration import Calibration
 from hema_stream.core.cells import CellTable, Kind, Priority
 from hema_stream.core.field import Acquisition
 from hema_stream.core.field_plan import SlidePlan
+from hema_stream.core.naming import Naming
+from hema_stream.core.rates import Rates
+from hema_stream.core.site_use import SiteUse
 from hema_stream.core.slide import Slide
+from hema_stream.core.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +27,7 @@ class TallyResult:
     Attributes:
         slide, calibration, plan: as measured.
         cells: the counted ones, in the order of tile and index.
-        best: (N,) int16 class in the taxonomy of the cell's stream; -1 where it has none.
+        best: (N,) int16 class in ``taxonomy`` of the cell's stream; -1 where it has none.
         confidence: (N,) float32 of that class; unknown: (N,) bool; lost: (N,) bool, classification failed.
         tiles: number by how they ended; tile_reasons: number by why they were not analysed.
         removed: findings taken out by clean, by reason.
@@ -32,6 +36,7 @@ class TallyResult:
         status: ``complete`` or ``partial``.
         started, finished: UTC.
         acquisition: what a scan was made of; None for a file, or where it was interrupted.
+        naming: what named the cells.
     """
 
     slide: Slide
@@ -52,6 +57,21 @@ class TallyResult:
     finished: datetime
     models: Mapping[str, str] = field(default_factory=dict)
     acquisition: Acquisition | None = None
+    naming: Naming = Naming()
+
+    @property
+    def rates(self) -> Mapping[str, Rates]:
+        """By stream, how its classes did in laboratories left out of training."""
+        return self.naming.rates
+
+    @property
+    def site(self) -> SiteUse | None:
+        """What the answers were calibrated to; None for no laboratory."""
+        return self.naming.site
+
+    def taxonomy(self, stream: str) -> Taxonomy:
+        """The classes of a stream, a site's own among them."""
+        return self.naming.taxonomy(stream)
 
     @property
     def nbytes(self) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from hema_stream.core.calibration import Calibration
 from hema_stream.core.delta import SlideDelta
 from hema_stream.core.field_plan import SlidePlan
+from hema_stream.core.naming import Naming
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import Slide
 from hema_stream.service.live import Change, End, Feed, LiveLimits, Outlines, PacedFeed
@@ -41,10 +42,11 @@ class LiveHub:
         """Pack a delta here, once for all clients, and hand it to the loop."""
         change = Change.of(delta)
         _ = change.frame
-        self._loop.call_soon_threadsafe(self._publish, delta.slide, change, Outlines.of(delta.added))
+        self._loop.call_soon_threadsafe(self._publish, delta.slide, change, Outlines.of(delta.added), delta.naming)
 
     def settled(self, result: TallyResult) -> None:
         """Begin anew from a cancelled slide's result: its last deltas may have been lost with the cancellation."""
+        self._loop.call_soon_threadsafe(self._name, result.slide.id, result.naming)
         if result.status == "partial":
             change = Change.of_result(result)
             self._loop.call_soon_threadsafe(self._restate, result.slide.id, change, Outlines.of(result.cells))
@@ -108,6 +110,11 @@ class LiveHub:
             feed.flush()
         return (feed.table.counts, feed.table.progress) if feed else ({}, {})
 
+    def naming(self, slide: str) -> Naming:
+        """What names a slide's cells, as far as it was told."""
+        feed = self._feeds.get(slide)
+        return feed.naming if feed else Naming()
+
     # Within.
 
     def _new(self, slide: str, name: str) -> PacedFeed:
@@ -118,9 +125,14 @@ class LiveHub:
         if feed := self._feeds.get(slide.id):
             feed.open(image)
 
-    def _publish(self, slide: str, change: Change, outlines: Outlines) -> None:
+    def _publish(self, slide: str, change: Change, outlines: Outlines, naming: Naming) -> None:
+        self._name(slide, naming)
         if feed := self._feeds.get(slide):
             feed.put(change, outlines)
+
+    def _name(self, slide: str, naming: Naming) -> None:
+        if feed := self._feeds.get(slide):
+            feed.name_by(naming)
 
     def _restate(self, slide: str, change: Change, outlines: Outlines) -> None:
         if feed := self._feeds.get(slide):

@@ -57,4 +57,38 @@ def test_more_than_all_is_refused(k: int, n: int) -> None:
 
 
 def test_a_share_names_its_denominator() -> None:
-    assert share(5, 100).model_dump() == {"count": 5, "of": 100, "percent": 5.0, "ci95": (1.64, 11.28)}
+    assert share(5, 100).model_dump() == {
+        "count": 5,
+        "of": 100,
+        "percent": 5.0,
+        "ci95": (1.64, 11.28),
+        "percent_of_all": 5.0,
+        "with_unknown": (1.64, 11.28),
+    }
+
+
+def test_unknown_cells_are_in_the_denominator_and_widen_the_interval() -> None:
+    made = share(5, 100, 100)
+    assert (made.percent, made.ci95, made.percent_of_all) == (5.0, (1.64, 11.28), 2.5)
+    assert made.with_unknown is not None
+    assert made.with_unknown[0] == (clopper_pearson(5, 200) or (0, 0))[0]
+    assert made.with_unknown[1] == (clopper_pearson(105, 200) or (0, 0))[1]
+
+
+def test_what_is_not_gradable_has_only_what_the_unknown_leave_open() -> None:
+    made = share(5, 100, 100, gradable=False)
+    assert (made.percent, made.ci95, made.percent_of_all) == (None, None, None)
+    assert made.with_unknown == share(5, 100, 100).with_unknown
+    assert share(0, 0, 4).with_unknown == clopper_pearson(0, 4)[:1] + (100.0,)  # type: ignore[index]
+    assert share(0, 0).with_unknown is None
+
+
+@given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400))
+def test_the_share_of_all_lies_within_what_the_unknown_leave_open(k: int, others: int, unknown: int) -> None:
+    made = share(k, k + others, unknown)
+    if made.with_unknown is not None and made.percent_of_all is not None:
+        assert made.with_unknown[0] - 0.01 <= made.percent_of_all <= made.with_unknown[1] + 0.01
+        more = share(k, k + others, unknown + 1).with_unknown
+        assert more is not None
+        assert more[1] >= made.with_unknown[1] - 0.01
+        assert more[0] <= made.with_unknown[0] + 0.01

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from hema_stream.core.report import Flag, Share
+from hema_stream.core.report import Elsewhere, Flag, Share, SiteReport
 from hema_stream.service.auth import Scope
 from hema_stream.service.daemon.standing import FolderStanding
 from hema_stream.service.jobs import Job, Origin, Status
@@ -133,9 +133,13 @@ class RedFigures(_Part):
     classified: int = Field(description="Denominator of distribution and abnormal.")
     unknown: int
     wanted: int = Field(description="How many the panel wants classified.")
+    gradable: bool = Field(description="Whether few enough cells are unknown; where not, percentages are null.")
+    gradable_note: str
     distribution: dict[str, Share]
     abnormal: Share
     flags: list[Flag]
+    candidates: list[Flag] = Field(description="Less than a flag: for the eye.")
+    elsewhere: dict[str, Elsewhere]
 
 
 class WhiteFigures(_Part):
@@ -146,11 +150,15 @@ class WhiteFigures(_Part):
     beside: int
     unknown: int
     wanted: int = Field(description="How many the panel wants classified.")
+    gradable: bool = Field(description="Whether few enough cells are unknown; where not, percentages are null.")
+    gradable_note: str
     percentages: dict[str, Share]
     neutrophils_total: Share
     immature_granulocytes: Share
     per_100_wbc: dict[str, float | None]
     flags: list[Flag]
+    candidates: list[Flag] = Field(description="Less than a flag: for the eye.")
+    elsewhere: dict[str, Elsewhere]
 
 
 class Figures(_Part):
@@ -159,6 +167,8 @@ class Figures(_Part):
     cells: int = Field(description="Counted cells that these figures are of.")
     red: RedFigures
     white: WhiteFigures
+    site: SiteReport | None = Field(description="What the answers are calibrated to; null for no laboratory.")
+    calibration_note: str = Field(description="The same in words, with what to expect.")
 
 
 class Artefact(_Part):

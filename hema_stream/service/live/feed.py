@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from hema_stream.core.naming import Naming
 from hema_stream.service.live.change import Change, Outlines, coalesce
 from hema_stream.service.live.limits import LiveLimits
 from hema_stream.service.live.ring import Ring
@@ -45,6 +46,7 @@ class Feed:
 
     Attributes:
         image: the ``image`` message's map, once the slide was opened.
+        naming: what names its cells; a site's own classes are known with the first labels.
         end: how it ended; None while it runs or waits.
         hollow: whether it only tells an end: its cells are no longer in memory.
         given_up: whether another run has taken its place.
@@ -55,6 +57,7 @@ class Feed:
         self.table = Table(limits.spill)
         self.ring = Ring(limits.ring)
         self.image: Mapping[str, Any] | None = None
+        self.naming = Naming()
         self.end: End | None = None
         self.hollow = self.given_up = False
         self.status = "queued"
@@ -69,6 +72,12 @@ class Feed:
         """Tell what the slide is."""
         self.image, self.status = image, "running"
         self._notice()
+
+    def name_by(self, naming: Naming) -> None:
+        """Note what names the cells, before labels of its classes are published."""
+        if naming is not self.naming:
+            self.naming = naming
+            self._notice()
 
     def publish(self, *changes: tuple[Change, Outlines]) -> None:
         """Enter consecutive changes and hand them, as one, to all who listen; nobody can make this wait."""

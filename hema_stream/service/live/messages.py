@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgpack
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from hema_stream.core.taxonomy import load_taxonomy
+from hema_stream.core.taxonomy import Taxonomy
 from hema_stream.service.live.feed import End, Feed
 
 PROTOCOL = "hema.live.v1"
@@ -83,8 +83,18 @@ def hello(feed: Feed) -> dict[str, Any]:
         "run": feed.run,
         "seq": feed.table.seq,
         "status": feed.status,
-        "classes": {stream: _classes(stream) for stream in STREAMS},
+        "classes": _classes(taxonomies(feed)),
     }
+
+
+def classes(feed: Feed) -> dict[str, Any]:
+    """The classes anew: a site has some of its own."""
+    return {"type": "classes", "classes": _classes(taxonomies(feed))}
+
+
+def taxonomies(feed: Feed) -> tuple[Taxonomy, ...]:
+    """Classes of each stream, as far as they are known."""
+    return tuple(feed.naming.taxonomy(stream) for stream in STREAMS)
 
 
 def ending(end: End, seq: int) -> dict[str, Any]:
@@ -100,8 +110,11 @@ def ending(end: End, seq: int) -> dict[str, Any]:
     }
 
 
-def _classes(stream: str) -> list[dict[str, Any]]:
-    return [
-        {"name": c.name, "title": c.title, "colour": list(c.colour), "abnormal": c.abnormal}
-        for c in load_taxonomy(stream).classes
-    ]
+def _classes(told: tuple[Taxonomy, ...]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        taxonomy.stream: [
+            {"name": c.name, "title": c.title, "colour": list(c.colour), "abnormal": c.abnormal}
+            for c in taxonomy.classes
+        ]
+        for taxonomy in told
+    }

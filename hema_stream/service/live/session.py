@@ -43,6 +43,7 @@ class Session:
         self._opened, self._beat = now, now + self._limits.heartbeat
         self._starved: float | None = None
         self._greeted = self._followed = self._image_sent = False
+        self._classes_sent: object = None
         self._resumed: int | None = None
         self._mailbox = Mailbox(self._limits.mailbox)
         self._snapshot: Iterator[Message] | None = None
@@ -138,7 +139,7 @@ class Session:
     def _free(self, now: float) -> Message | None:
         """Messages that cost nothing."""
         if not self._greeted:
-            self._greeted = True
+            self._greeted, self._classes_sent = True, messages.taxonomies(self._feed)
             return messages.hello(self._feed)
         if self._refusal is not None:
             message, self.close = self._refusal
@@ -160,13 +161,16 @@ class Session:
     def _something_waits(self) -> bool:
         image = self._feed.image is not None and not self._image_sent
         standing = self._resumed is not None or self._snapshot is not None or self._view is not None
-        return image or standing or bool(len(self._mailbox)) or self._feed.end is not None
+        return image or self._classes_changed() or standing or bool(len(self._mailbox)) or self._feed.end is not None
 
     def _take(self) -> Message | bytes | None:
         """Take what waits, in the order in which a client can use it; only called where something does."""
         if self._feed.image is not None and not self._image_sent:
             self._image_sent = True
             return {"type": "image", **self._feed.image}
+        if self._classes_changed():
+            self._classes_sent = messages.taxonomies(self._feed)
+            return messages.classes(self._feed)
         if self._resumed is not None:
             message, self._resumed = {"type": "resumed", "seq": self._resumed}, None
             return message
@@ -177,6 +181,9 @@ class Session:
         if self._view is not None:
             return self._take_view(self._view)
         return self._take_end()
+
+    def _classes_changed(self) -> bool:
+        return self._classes_sent != messages.taxonomies(self._feed)
 
     def _take_snapshot(self, parts: Iterator[Message]) -> Message:
         self._snapshot_begun = True

@@ -20,9 +20,9 @@ from hema_stream.core.delta import CellDelta, SlideDelta
 from hema_stream.core.errors import LedgerError
 from hema_stream.core.field import Acquisition
 from hema_stream.core.field_plan import FieldPlan, SlidePlan
+from hema_stream.core.naming import Naming
 from hema_stream.core.result import TallyResult
 from hema_stream.core.slide import Slide
-from hema_stream.core.taxonomy import load_taxonomy
 from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu, prop
 from hema_stream.flow.ledger import Ledger
 
@@ -40,9 +40,16 @@ class _Counting:
     removed: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     models: dict[str, str] = field(default_factory=dict)
+    naming: Naming = field(default_factory=Naming)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     seq: int = 0
     acquisition: Acquisition | None = None
+
+    def learn(self, caps: Caps) -> None:
+        """Note what the caps of a pad tell of the names; they come before its labels."""
+        self.models.update(caps.get("models", {}))
+        self.naming = self.naming.joined(caps)
+        self.standings.taxonomies.update(self.naming.taxonomies)
 
 
 class Tally(Stage):
@@ -67,13 +74,13 @@ class Tally(Stage):
     def negotiate_pad(self, pad: str, caps: Caps, state: _Counting | None) -> tuple[Caps | None, _Counting]:
         """Open the slide with the first pad's caps; the others bring the same."""
         if state is not None:
-            state.models.update(caps.get("models", {}))
+            state.learn(caps)
             return None, state
-        taxonomies = {stream: load_taxonomy(stream) for stream in STREAM_OF_KIND.values()}
+        taxonomies = {stream: Naming().taxonomy(stream) for stream in STREAM_OF_KIND.values()}
         opened = _Counting(
             caps.slide, caps.calibration, caps.plan, Standings(taxonomies), Ledger(range(len(caps.plan)))
         )
-        opened.models.update(caps.get("models", {}))
+        opened.learn(caps)
         return caps, opened
 
     def process(self, item: CellDelta | Labels, state: _Counting, pad: str = "sink") -> tuple[str, SlideDelta]:
@@ -124,7 +131,7 @@ class Tally(Stage):
         state.seq += 1
         progress = {**state.ledger.counts(), "planned": state.ledger.planned}
         counts = {name: count for name, count in state.standings.counts.items() if count}
-        return SlideDelta(state.slide.id, state.seq, added, retracted, labelled, counts, progress, ended)
+        return SlideDelta(state.slide.id, state.seq, added, retracted, labelled, counts, progress, ended, state.naming)
 
     def _result(self, state: _Counting, status: str) -> TallyResult:
         cells = _final_table(state)
@@ -154,6 +161,7 @@ class Tally(Stage):
             status=status,
             models=dict(state.models),
             acquisition=state.acquisition,
+            naming=state.naming,
             started=state.started,
             finished=datetime.now(UTC),
         )

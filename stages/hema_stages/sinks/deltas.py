@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,7 +13,6 @@ from hema_stream.core.cells import CellTable, Kind
 from hema_stream.core.crops import Labels
 from hema_stream.core.delta import SlideDelta
 from hema_stream.core.errors import OutputError
-from hema_stream.core.taxonomy import load_taxonomy
 from hema_stream.flow import Caps, Policy, Sink, cpu, prop
 from hema_stream.flow.bus import Progress
 
@@ -68,7 +68,7 @@ def line_of(delta: SlideDelta) -> dict[str, Any]:
         "seq": delta.seq,
         "added": _cells(delta.added),
         "retracted": delta.retracted.tolist(),
-        "labelled": [_labels(part) for part in delta.labelled],
+        "labelled": [_labels(part, delta.naming.taxonomy(part.stream).names) for part in delta.labelled],
         "counts": dict(delta.counts),
         "progress": dict(delta.progress),
     }
@@ -87,8 +87,7 @@ def _cells(cells: CellTable) -> dict[str, Any]:
     }
 
 
-def _labels(labels: Labels) -> dict[str, Any]:
-    names = load_taxonomy(labels.stream).names
+def _labels(labels: Labels, names: Sequence[str]) -> dict[str, Any]:
     return {
         "stream": labels.stream,
         "keys": labels.keys.tolist(),

@@ -38,7 +38,7 @@ def _features(
     style: NDArray[np.int16],
     diameters: NDArray[np.float64],
 ) -> Iterator[dict[str, Any]]:
-    classes = [{"name": _class_name(s.name, s.title), "color": list(s.colour)} for s in styles()]
+    classes = [{"name": _class_name(s.name, s.title), "color": list(s.colour)} for s in styles(result.naming)]
     cells = result.cells.take(rows)
     measured = result.calibration.scale.source.measured
     columns = zip(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hema_stages.sinks.palette import Style, styles
 from hema_stream.core.cells import CellTable
+from hema_stream.core.naming import Naming
 from hema_stream.core.units import CONTOUR_UNIT
 
 CHUNK = 4096
@@ -76,17 +77,23 @@ class Outlines:
 
 
 def draw_outlines(
-    canvas: NDArray[np.uint8], cells: CellTable, style: NDArray[np.int16], zoom: float, um: float
+    canvas: NDArray[np.uint8],
+    cells: CellTable,
+    style: NDArray[np.int16],
+    zoom: float,
+    um: float,
+    naming: Naming | None = None,
 ) -> None:
     """Draw every outline on ``canvas``, (H, W, 3) uint8 RGB; marked ones last, so that nothing covers them.
 
     Args:
-        style: (N,) position in ``styles()``.
+        style: (N,) position in ``styles(naming)``.
         zoom: canvas pixels a level-0 pixel.
         um: microns a canvas pixel; lines are as thick as cells are large.
+        naming: the result's.
     """
     thick = int(np.clip(round(CELL_UM / um / 45), 1, 4))
-    listed = styles()
+    listed = styles(naming)
     for position in sorted(np.unique(style).tolist(), key=lambda p: (listed[p].marked, -p)):
         rows = np.flatnonzero(style == position)
         for first in range(0, len(rows), CHUNK):

@@ -76,12 +76,13 @@ def draw_overlay(result: TallyResult, reader: Reader, longest: int = LONGEST) ->
     """
     slide, style = result.slide, style_of(result)
     layout = Layout.of(slide.width, slide.height, longest)
-    sections = legend(style)
+    sections = legend(style, result.naming)
     tall = min(max(layout.height, _legend_height(sections, layout)), longest)
     canvas = np.full((tall, layout.width + layout.panel, 3), 255, np.uint8)
     unread = sum(_paint(canvas, reader, layout, top) for top in range(0, layout.height, STRIP))
     microns = result.calibration.scale.mpp / layout.zoom
-    draw_outlines(canvas[: layout.height, : layout.width], result.cells, style, layout.zoom, microns)
+    picture = canvas[: layout.height, : layout.width]
+    draw_outlines(picture, result.cells, style, layout.zoom, microns, result.naming)
     _scale_bar(canvas, layout, microns, result.calibration.scale.source)
     _legend(canvas, layout, result, sections)
     return canvas, unread

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_stream.core.cells import Kind
+from hema_stream.core.naming import Naming
 from hema_stream.core.result import TallyResult
-from hema_stream.core.taxonomy import load_taxonomy
+from hema_stream.core.taxonomy import Taxonomy
 
 Colour = tuple[int, int, int]
 HEADINGS = {Kind.WBC: "White cells", Kind.RBC: "Red cells", Kind.PLATELET: "Platelets"}
@@ -41,12 +42,17 @@ GREY: Colour = (70, 70, 70)
 DARK: Colour = (20, 20, 20)
 
 
+def styles(naming: Naming | None = None) -> tuple[Style, ...]:
+    """Every style, in the order of a legend; ``style_of`` gives positions in that of the result's naming."""
+    naming = naming or Naming()
+    return _styles(naming.taxonomy("wbc"), naming.taxonomy("rbc"))
+
+
 @cache
-def styles() -> tuple[Style, ...]:
-    """Every style, in the order of a legend; ``style_of`` gives positions in it."""
+def _styles(white: Taxonomy, red: Taxonomy) -> tuple[Style, ...]:
     listed: list[Style] = []
-    for kind, stream in ((Kind.WBC, "wbc"), (Kind.RBC, "rbc")):
-        listed += [Style(kind, c.name, c.title, c.colour, c.abnormal) for c in load_taxonomy(stream).classes]
+    for kind, taxonomy in ((Kind.WBC, white), (Kind.RBC, red)):
+        listed += [Style(kind, c.name, c.title, c.colour, c.abnormal) for c in taxonomy.classes]
         listed += [
             Style(kind, "unknown", "Unknown", GREY, dashed=True),
             Style(kind, "unclassified", "Not classified", GREY),
@@ -60,12 +66,12 @@ def styles() -> tuple[Style, ...]:
 
 
 def style_of(result: TallyResult) -> NDArray[np.int16]:
-    """(N,) position in ``styles()`` of each counted cell."""
-    place = {(style.kind, style.name): position for position, style in enumerate(styles())}
+    """(N,) position in ``styles(result.naming)`` of each counted cell."""
+    place = {(style.kind, style.name): position for position, style in enumerate(styles(result.naming))}
     kind = result.cells.kind
     out = np.full(len(kind), place[Kind.PLATELET, "platelet"], np.int16)
     for own, stream in ((Kind.WBC, "wbc"), (Kind.RBC, "rbc")):
-        of_class = np.array([place[own, name] for name in load_taxonomy(stream).names], np.int16)
+        of_class = np.array([place[own, name] for name in result.taxonomy(stream).names], np.int16)
         rows = kind == own
         out[rows] = place[own, "unclassified"]
         named = rows & (result.best >= 0)
@@ -76,16 +82,18 @@ def style_of(result: TallyResult) -> NDArray[np.int16]:
     return out
 
 
-def legend(style: NDArray[np.int16]) -> list[tuple[str, int, list[tuple[Style, int]]]]:
+def legend(style: NDArray[np.int16], naming: Naming | None = None) -> list[tuple[str, int, list[tuple[Style, int]]]]:
     """Sections of a legend: heading, findings, and the styles that occur, the most frequent first.
 
     Args:
         style: (N,) as ``style_of`` returns.
+        naming: the result's.
     """
-    counts = np.bincount(style, minlength=len(styles())).tolist()
+    listed = styles(naming)
+    counts = np.bincount(style, minlength=len(listed)).tolist()
     sections = []
     for kind, heading in HEADINGS.items():
-        rows = [(entry, count) for entry, count in zip(styles(), counts, strict=True) if entry.kind is kind and count]
+        rows = [(entry, count) for entry, count in zip(listed, counts, strict=True) if entry.kind is kind and count]
         classes = sorted((row for row in rows if _is_class(row[0])), key=lambda row: -row[1])
         rest = [row for row in rows if not _is_class(row[0])]
         sections.append((heading, sum(count for _, count in rows), classes + rest))

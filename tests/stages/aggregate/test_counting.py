@@ -56,7 +56,7 @@ def cells(tile: int, boxes: list, kinds: list[int], priority: list[int], score: 
 
 def crops(tile: int, indices: list[int], stream: str = "rbc") -> Crops:
     keys = np.array([[tile, i] for i in indices], np.int32)
-    return Crops(stream, np.full((len(indices), 8, 8, 3), tile + 1, np.uint8), keys, np.ones(len(indices), np.float32))
+    return Crops(stream, np.full((len(indices), 8, 8, 3), tile + 1, np.uint8), keys, np.ones(len(indices), np.float32), np.zeros(len(indices), bool))
 
 
 def labels(keys: list, best: int = 0, stream: str = "rbc") -> Labels:
@@ -218,7 +218,7 @@ class TestTally:
         assert counts["cells"] == len(counted)
         assert shown == {key: named[key] for key in counted if key in named}
         for best in range(5):
-            name = state.standings._taxonomies["rbc"].names[best]
+            name = state.standings.taxonomies["rbc"].names[best]
             assert counts[f"rbc/{name}"] == sum(named.get(key) == best for key in counted)
 
 

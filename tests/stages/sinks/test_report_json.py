@@ -70,6 +70,6 @@ def test_a_line_a_cell() -> None:
 def test_no_code_that_is_not_to_be_shown_stands_in_a_wording() -> None:
     result = result_of([(Kind.WBC, "blast")] * 20)
     document: Any = json.loads(written(result)[0])
-    flags = {flag["code"]: flag for flag in document["wbc_differential"]["flags"]}
+    flags = {flag["code"]: flag for flag in document["wbc_differential"]["candidates"]}
     assert flags["possible_leukemia"]["of"] == 20
     assert "leuk" not in flags["possible_leukemia"]["wording"].lower()

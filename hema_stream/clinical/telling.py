@@ -1,0 +1,71 @@
+"""What is said beside the figures, in the panel's words: what classes do elsewhere, what the answers are calibrated to."""
+
+from __future__ import annotations
+
+from hema_stream.clinical.panel import Panel, Telling
+from hema_stream.core.naming import Naming
+from hema_stream.core.rates import ClassRates, Rate
+from hema_stream.core.report import Elsewhere, SiteReport
+from hema_stream.core.site_use import SiteUse
+
+CELLS = {"rbc": "red cells", "wbc": "white cells"}
+PROVEN = 2
+"""Laboratories that a class must have been found in before it counts as proven."""
+
+
+def elsewhere(panel: Panel, stream: str, naming: Naming) -> dict[str, Elsewhere]:
+    """Tell of every class that a network can name, in the taxonomy's order, what it is known to do elsewhere."""
+    own, rates = naming.own_classes(stream), naming.rates_of(stream)
+    return {
+        name: _unmeasured(panel.telling.own) if name in own else _class(panel.telling, rates.get(name))
+        for name in naming.taxonomy(stream).learnt
+    }
+
+
+def ungraded(panel: Panel, stream: str, unknown: int, asked: int) -> str:
+    """Say what stands in the place of percentages."""
+    return panel.telling.ungraded.format(percent=round(100 * unknown / asked), cells=CELLS[stream])
+
+
+def site_report(site: SiteUse | None) -> SiteReport | None:
+    """The report's part on a site."""
+    return None if site is None else SiteReport(name=site.name, version=site.version, identity=site.identity)
+
+
+def calibration_note(panel: Panel, site: SiteUse | None) -> str:
+    """Say what the answers are calibrated to, and what to expect where it is nothing."""
+    telling = panel.telling
+    if site is None:
+        return telling.uncalibrated.format(expect=telling.expect)
+    streams = ", ".join(CELLS[stream] for stream in site.calibrated)
+    text = telling.calibrated if streams else telling.not_yet
+    return text.format(name=site.name, version=site.version, streams=streams, expect=telling.expect)
+
+
+def _class(telling: Telling, rates: ClassRates | None) -> Elsewhere:
+    if rates is None:
+        return _unmeasured(telling.unmeasured)
+    return Elsewhere(
+        false_positive=_pair(rates.false_positive),
+        recall=None if rates.recall is None else _pair(rates.recall),
+        laboratories=rates.laboratories,
+        text="; ".join(_sayings(telling, rates)),
+    )
+
+
+def _sayings(telling: Telling, rates: ClassRates) -> list[str]:
+    recall, false, many = rates.recall, rates.false_positive, rates.laboratories
+    laboratories = "a laboratory" if many == 1 else f"{many} laboratories"
+    found = telling.not_found
+    if recall is not None and recall.of:
+        found = telling.found.format(recall=round(100 * recall.share), laboratories=laboratories)
+    said = [found, telling.called.format(rate=f"{1000 * false.share:.2g}")] if false.of else [found]
+    return said if many >= PROVEN else [*said, telling.one_laboratory]
+
+
+def _unmeasured(text: str) -> Elsewhere:
+    return Elsewhere(false_positive=None, recall=None, laboratories=0, text=text)
+
+
+def _pair(rate: Rate) -> tuple[int, int]:
+    return rate.k, rate.of

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +73,16 @@ class Answers:
 
     def chosen(self, rows: NDArray[np.bool_]) -> Answers:
         """The answers of some cells."""
-        words = (self.groups, self.names, self.sources, self.labels, self.predicted)
-        return Answers(self.stream, *(array[rows] for array in words), self.confidence[rows], self.unknown[rows])
+        return Answers(
+            self.stream,
+            groups=self.groups[rows],
+            names=self.names[rows],
+            sources=self.sources[rows],
+            labels=self.labels[rows],
+            predicted=self.predicted[rows],
+            confidence=self.confidence[rows],
+            unknown=self.unknown[rows],
+        )
 
     def once(self) -> Answers:
         """The first answer to each cell: a source that no run trained on is answered by all."""
@@ -87,8 +96,8 @@ class Answers:
         return self.chosen(self.allowed.any(axis=1) & ~dropped)
 
 
-def answers_of(stream: str, rows: Sequence[Mapping[str, str]]) -> Answers:
-    """Answers from rows of text, columns ``COLUMNS`` and group."""
+def answers_of(stream: str, rows: Sequence[Mapping[str, Any]]) -> Answers:
+    """Answers from rows of text or figures, columns ``COLUMNS`` and group."""
     return Answers(
         stream,
         np.array([row.get("group", "") for row in rows], np.str_),

@@ -151,8 +151,10 @@ def _power(kinds: Figures) -> Iterator[str]:
         (
             f"{name}{' (asked)' if float(share) == own['asked'] else ''}",
             f"{float(share):.2%}",
-            f"{at['flagged']} of {at['slides']}",
-            f"{at['at_least_candidate']} of {at['slides']}",
+            *(
+                f"{at[key]} of {at['slides']}" if own["flags"] else "no flag"
+                for key in ("flagged", "at_least_candidate")
+            ),
         )
         for name, own in kinds.items()
         for share, at in own["at"].items()

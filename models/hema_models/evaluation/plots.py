@@ -114,7 +114,8 @@ def _names(axes: Any, labs: Figures) -> None:
 
 
 def _power(axes: Any, kinds: Figures) -> None:
-    for number, (name, own) in enumerate(kinds.items()):
+    flagged = {name: own for name, own in kinds.items() if own["flags"]}
+    for number, (name, own) in enumerate(flagged.items()):
         shares = [100 * float(share) for share in own["at"]]
         for key, style in (("flagged", "-"), ("at_least_candidate", ":")):
             value = [at[key] / at["slides"] for at in own["at"].values()]

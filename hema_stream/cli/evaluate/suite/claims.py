@@ -34,12 +34,8 @@ class Claims:
         Args:
             counts: cells by class, unknown ones left out; unknown: how many those are.
         """
-        from hema_stream.clinical.flags import Flags
+        from hema_stream.clinical.flags import raised
 
-        flags = Flags(self.panel)
-        if stream == "rbc":
-            raised = flags.red(counts, sum(counts.values()), None, 0)
-        else:
-            inside = sum(n for name, n in counts.items() if name not in self.panel.differential.beside)
-            raised = flags.white(counts, inside)
-        return {flag.code for flag in raised} - set(self.beside), set()
+        told = raised(self.panel, stream, counts, unknown, self.rates.get(stream, {}))
+        flags, candidates = ({flag.code for flag in some} - set(self.beside) for some in told)
+        return flags, candidates

@@ -27,7 +27,6 @@ class Task:
 
     Attributes:
         name: of the file of answers; pipeline: of configs/pipelines; settings: of the task itself.
-        about: what besides a picture an answer depends on, one text a picture or none.
     """
 
     name: str
@@ -59,20 +58,24 @@ def answered(
     for start in range(0, len(missing), AT_ONCE):
         some = missing[start : start + AT_ONCE]
         say(f"{task.name}: {start} of {len(missing)} pictures answered, {len(keys) - len(missing)} known before")
-        known |= {keys[n]: told for n, told in _told(task, recipe, [inputs[n] for n in some], tell).items()}
+        known |= {keys[n]: told for n, told in _told(task, recipe, [inputs[n] for n in some], tell, say).items()}
         _write(path, known)
     return [known.get(key) for key in keys]
 
 
-def _told(task: Task, recipe: Recipe, inputs: Sequence[InputImage], tell: Telling) -> dict[int, Any]:
+def _told(
+    task: Task, recipe: Recipe, inputs: Sequence[InputImage], tell: Telling, say: Callable[[str], None]
+) -> dict[int, Any]:
+    """Answers by place; a picture without a result is told of and has none, so that it is asked again next time."""
     from hema_stream.cli.evaluate.collected import collect
 
     settings = recipe.for_pipeline(task.pipeline, task.settings)
     collected = collect(task.pipeline, inputs, recipe.profile, settings)
-    failed = collected.failed
-    return {
-        int(one.id): None if one.id in failed else tell(int(one.id), collected.items.get(one.id, ())) for one in inputs
-    }
+    for one in inputs:
+        if one.id in collected.failed:
+            say(f"no result: {one.path}: {collected.failed[one.id]}")
+    there = [one for one in inputs if one.id not in collected.failed]
+    return {int(one.id): tell(int(one.id), collected.items.get(one.id, ())) for one in there}
 
 
 def _key(one: InputImage, about: str) -> str:

@@ -1,4 +1,7 @@
-"""Composed slides: how often healthy blood raises a flag, and from which share on what is not healthy is found."""
+"""Composed slides: how often healthy blood raises a flag, and from which share on what is not healthy is found.
+
+A kind of cells that the panel has no flag for is told without any.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +164,8 @@ def _power(pools: Pools, claims: Claims, rng: np.random.Generator) -> dict[str, 
         if name in pools.abnormal and pools.laboratories:
             shares = sorted({*asked["shares"], kind["share"]})
             found = {f"{share:.4f}": _found(pools, claims, name, kind, share, rng) for share in shares}
-            out[name] = {"asked": kind["share"], "flags": kind["flags"], "at": found}
+            flags = [code for code in kind["flags"] if code in claims.panel.flags]
+            out[name] = {"asked": kind["share"], "flags": flags, "at": found}
     return out
 
 

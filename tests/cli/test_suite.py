@@ -120,7 +120,7 @@ def claimed(red: str = "normal") -> dict[str, Any]:
         name: all_of(kind["label"], RED if kind["stream"] == "rbc" else WHITE) for name, kind in plan()["kinds"].items()
     }
     pools = Pools({"pbc": all_of(red, RED)}, {"pbc": all_of("lymphocyte", WHITE)}, kinds)
-    return slide_figures(pools, Counting(Claims({}).panel))  # type: ignore[arg-type]
+    return slide_figures(pools, {"pbc": Counting(Claims({}).panel)})  # type: ignore[dict-item]
 
 
 def test_slides_of_normal_cells_raise_nothing_and_true_cells_are_found_by_their_share() -> None:
@@ -178,4 +178,4 @@ def test_white_cells_come_in_the_proportions_of_healthy_blood() -> None:
 
 def test_kinds_that_no_cell_is_labelled_as_are_left_out() -> None:
     pools = Pools({"pbc": all_of("normal", RED)}, {"pbc": all_of("lymphocyte", WHITE)}, {})
-    assert slide_figures(pools, Claims({}, plan()["beside"]))["power"] == {}
+    assert slide_figures(pools, {"pbc": Claims({}, plan()["beside"])})["power"] == {}

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hema_models.cards import ClassElsewhere
 from hema_models.evaluation.answers import Answers, read_answers
 from hema_stream.core.errors import ConfigError
+from hema_stream.core.rates import Rates
 from hema_stream.core.taxonomy import load_taxonomy
 
 DEALT = {"wbc": frozenset({"pbc_barcelona"}), "rbc": frozenset({"chula_rbc12"})}
@@ -56,6 +58,11 @@ def elsewhere(answers: Answers, dealt: Collection[str] | None = None) -> dict[st
             "note": _note(mine, own & near, told.laboratories),
         }
     return out
+
+
+def elsewhere_rates(answers: Answers) -> Rates:
+    """The same as a report's rules take it."""
+    return {name: ClassElsewhere.model_validate(did).rates() for name, did in elsewhere(answers).items()}
 
 
 def _count(called: NDArray[np.bool_], among: NDArray[np.bool_]) -> list[int]:

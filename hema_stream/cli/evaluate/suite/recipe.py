@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hema_stream.core.rates import Rates
 
 TELLING = ("metrics", "notes", "data", "elsewhere", "licence")
 """Fields of a card that change no answer."""
@@ -75,6 +78,19 @@ class Recipe:
             card = find_card(model)
             text = card.model_dump_json(exclude=set(TELLING))
             out[stage] = {"weights": identity(card.path), "card": hashlib.sha256(text.encode()).hexdigest()}
+        return out
+
+    def rates(self) -> dict[str, Rates]:
+        """By stream, how each class of the classifiers that are run did in laboratories left out."""
+        from hema_models.cards import find_card
+
+        from hema_stream.service.build import build_pipeline
+
+        stages: Any = build_pipeline("points", self.profile, self.for_pipeline("points")).topology.stages
+        out: dict[str, Rates] = {}
+        for stage in (stages["classify_rbc"], stages["classify_wbc"]):
+            model = stage.model or stage.stream
+            out[stage.stream] = {} if Path(model).suffix in CONVERTED else find_card(model).rates
         return out
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,8 @@ class Suite:
         if task == "detection":
             return detection_figures(self.data, self.split, self.recipe, self._kept, self.draws, _say)
         red = red_of_fields(self._fields, len(self._claims.names("rbc")))
-        return slide_figures(pools_of(red, {"wbc": [self._wbc], "rbc": [self._rbc, self._points]}), self._claims)
+        pools = pools_of(red, {"wbc": [self._wbc], "rbc": [self._rbc, self._points]})
+        return slide_figures(pools, dict.fromkeys(pools.laboratories, self._claims))
 
     def _left_out(self) -> dict[str, Any]:
         from hema_models.evaluation.elsewhere import elsewhere
@@ -110,8 +111,16 @@ class Suite:
         if len(answers) == len(STREAMS):
             red = red_of_answers(answers["rbc"], len(self._claims.names("rbc")))
             pools = pools_of(red, {stream: [own] for stream, own in answers.items()})
-            out["slides"] = slide_figures(pools, self._claims)
+            out["slides"] = slide_figures(pools, {lab: self._claims_without(lab) for lab in pools.laboratories})
         return out
+
+    def _claims_without(self, lab: str) -> Claims:
+        """Claims by rates that were measured in the left-out laboratories but this one, as in a new laboratory."""
+        from hema_models.evaluation.elsewhere import elsewhere_rates
+
+        own = [lab, plan()["laboratories"][lab]]
+        told = {stream: answers.chosen(~np.isin(answers.sources, own)) for stream, answers in self._answers.items()}
+        return replace(self._claims, rates={stream: elsewhere_rates(answers) for stream, answers in told.items()})
 
     def _round(self, answers: Answers) -> dict[str, Any]:
         """Names of round whole cells, by laboratory, where the labels tell which these are."""
@@ -169,11 +178,9 @@ class Suite:
 
     @cached_property
     def _claims(self) -> Claims:
-        from hema_models.cards import find_card
-
         from hema_stream.cli.evaluate.suite.claims import Claims
 
-        return Claims({stream: find_card(stream).rates for stream in STREAMS}, plan()["beside"])
+        return Claims(self.recipe.rates(), plan()["beside"])
 
 
 def _unknown(answers: Answers) -> dict[str, Any]:

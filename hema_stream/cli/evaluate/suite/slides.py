@@ -121,21 +121,25 @@ def _labelled(cells: Sequence[Answers], kind: Mapping[str, Any]) -> Pool | None:
     return replace(pool(said, unknown, own[0].allowed.shape[1]), weights=weights)
 
 
-def slide_figures(pools: Pools, claims: Claims) -> dict[str, Any]:
-    """Flags of healthy slides, and power against share for each kind of abnormal cell."""
+def slide_figures(pools: Pools, claims: Mapping[str, Claims]) -> dict[str, Any]:
+    """Flags of healthy slides, and power against share for each kind of abnormal cell.
+
+    Args:
+        claims: laboratory to the rules that its slides are asked by.
+    """
     rng = np.random.default_rng(SEED)
     return {"healthy": _healthy_slides(pools, claims, rng), "power": _power(pools, claims, rng)}
 
 
-def _healthy_slides(pools: Pools, claims: Claims, rng: np.random.Generator) -> dict[str, Any]:
+def _healthy_slides(pools: Pools, claims: Mapping[str, Claims], rng: np.random.Generator) -> dict[str, Any]:
     from hema_models.evaluation.naming import share
 
     asked, labs = plan(), pools.laboratories
     by_lab: dict[str, list[tuple[set[str], set[str]]]] = {lab: [] for lab in labs}
     for number in range(asked["healthy"] if labs else 0):
         lab = labs[number % len(labs)]
-        red = _told(claims, "rbc", pools.red[lab].fields_drawn(asked["red"], rng))
-        white = _told(claims, "wbc", pools.white[lab].cells_drawn(asked["white"], rng))
+        red = _told(claims[lab], "rbc", pools.red[lab].fields_drawn(asked["red"], rng))
+        white = _told(claims[lab], "wbc", pools.white[lab].cells_drawn(asked["white"], rng))
         by_lab[lab].append((red[0] | white[0], red[1] | white[1]))
     together = [told for own in by_lab.values() for told in own]
     out = {lab: _flagged(own) for lab, own in by_lab.items()}
@@ -157,20 +161,25 @@ def _flagged(told: Sequence[tuple[set[str], set[str]]]) -> dict[str, Any]:
     }
 
 
-def _power(pools: Pools, claims: Claims, rng: np.random.Generator) -> dict[str, Any]:
+def _power(pools: Pools, claims: Mapping[str, Claims], rng: np.random.Generator) -> dict[str, Any]:
     asked = plan()
     out: dict[str, Any] = {}
     for name, kind in asked["kinds"].items():
         if name in pools.abnormal and pools.laboratories:
             shares = sorted({*asked["shares"], kind["share"]})
             found = {f"{share:.4f}": _found(pools, claims, name, kind, share, rng) for share in shares}
-            flags = [code for code in kind["flags"] if code in claims.panel.flags]
+            flags = [code for code in kind["flags"] if all(code in asks.panel.flags for asks in claims.values())]
             out[name] = {"asked": kind["share"], "flags": flags, "at": found}
     return out
 
 
 def _found(
-    pools: Pools, claims: Claims, name: str, kind: Mapping[str, Any], share: float, rng: np.random.Generator
+    pools: Pools,
+    claims: Mapping[str, Claims],
+    name: str,
+    kind: Mapping[str, Any],
+    share: float,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """Of slides with a share of such cells: how many raise a flag of the kind, and how many at least a candidate."""
     from hema_models.evaluation.composed import with_cells
@@ -183,7 +192,7 @@ def _found(
             healthy = pools.red[lab].fields_drawn(asked["red"], rng)
         else:
             healthy = pools.white[lab].cells_drawn(asked["white"], rng)
-        flags, candidates = _told(claims, kind["stream"], with_cells(healthy, pools.abnormal[name], share, rng))
+        flags, candidates = _told(claims[lab], kind["stream"], with_cells(healthy, pools.abnormal[name], share, rng))
         flagged += bool(flags & codes)
         shown += bool((flags | candidates) & codes)
     return {"slides": asked["abnormal"], "flagged": flagged, "at_least_candidate": shown}

@@ -60,6 +60,23 @@ def elsewhere(answers: Answers, dealt: Collection[str] | None = None) -> dict[st
     return out
 
 
+def errors_by_laboratory(answers: Answers) -> dict[str, dict[str, list[int]]]:
+    """Class to laboratory to [k, of]: cells whose label rules the class out that were called it, and all such cells.
+
+    Laboratories differ by more than chance: the one where a class is called most tells what a new one may do.
+    """
+    told = answers.of_labels()
+    called, laboratories = np.where(told.unknown, -1, told.said), told.laboratories
+    taxonomy = load_taxonomy(told.stream)
+    out: dict[str, dict[str, list[int]]] = {}
+    for name in taxonomy.learnt:
+        column = taxonomy.index(name)
+        others = ~told.allowed[:, column]
+        counts = {lab: _count(called == column, others & (laboratories == lab)) for lab in np.unique(laboratories)}
+        out[name] = {str(lab): pair for lab, pair in counts.items() if pair[1]}
+    return out
+
+
 def elsewhere_rates(answers: Answers) -> Rates:
     """The same as a report's rules take it."""
     return {name: ClassElsewhere.model_validate(did).rates() for name, did in elsewhere(answers).items()}

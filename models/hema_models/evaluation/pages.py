@@ -42,6 +42,8 @@ def _part(figures: Figures) -> Iterator[str]:
                 yield from ("", "Round whole cells:", "", *_named(own["round"]))
         elif key.endswith("_elsewhere"):
             yield from ("", f"### What each class does elsewhere ({key.partition('_')[0]})", "", *_elsewhere(own))
+        elif key.endswith("_errors"):
+            yield from ("", "Where each class is called most often without being there:", "", *_errors(own))
         elif key == "fields":
             yield from ("", "### Fields", "", *_named({lab: f["round"] for lab, f in own.items()}), "", *_fields(own))
         elif key == "round":
@@ -117,6 +119,14 @@ def _elsewhere(classes: Figures) -> Iterator[str]:
         for name, own in classes.items()
     )
     yield from _table(("class", "called so of others", "found", "laboratories", "note"), rows)
+
+
+def _errors(classes: Figures) -> Iterator[str]:
+    for_each = {
+        name: sorted(labs.items(), key=lambda lab: -lab[1][0] / lab[1][1])[:3] for name, labs in classes.items()
+    }
+    rows = ((name, *(f"{lab}: {_pair(pair)}" for lab, pair in labs)) for name, labs in for_each.items())
+    yield from _table(("class", "laboratory", "next", "next"), ((*row, "", "", "")[:4] for row in rows))
 
 
 def _detection(classes: Figures) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hema_models.cards import ClassElsewhere, read_card
 from hema_models.evaluation.answers import Answers, answers_of, read_answers
-from hema_models.evaluation.elsewhere import elsewhere, write_card
+from hema_models.evaluation.elsewhere import elsewhere, errors_by_laboratory, write_card
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +74,18 @@ def test_a_cell_that_two_runs_answered_counts_once(tmp_path: Path) -> None:
     first = row("bbbc041", "uninfected", "malaria_infected")
     table = written(tmp_path, [first, {**first, "group": "B", "predicted": "normal"}, row("pbc", "normal", "normal")])
     assert elsewhere(read_answers(table, "rbc"))["malaria_infected"]["false_positive"] == [1, 2]
+
+
+def test_errors_by_laboratory_add_up() -> None:
+    cells = [
+        ("pbc", "normal", "sickle"),
+        ("pbc", "normal", "normal"),
+        ("bccd", "round", "sickle"),
+        ("bccd", "sickle", "sickle"),
+    ]
+    answers = red(*(row(*cell) for cell in cells))
+    assert errors_by_laboratory(answers)["sickle"] == {"bccd": [1, 1], "pbc": [1, 2]}
+    assert elsewhere(answers)["sickle"]["false_positive"] == [2, 3]
 
 
 def test_measured_classes_are_no_networks() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hema_models.evaluation.answers import answers_of
-from hema_models.evaluation.elsewhere import elsewhere
+from hema_models.evaluation.elsewhere import elsewhere, errors_by_laboratory
 from hema_models.evaluation.naming import named, share
 from hema_models.evaluation.pages import markdown
 from hema_models.evaluation.plots import write_plots
@@ -52,7 +52,12 @@ def document() -> dict[str, Any]:
                           "sickle": {"asked": 0.01, "flags": [], "at": at}},
             },
         },
-        "left_out": {"rbc": by_source(red, 20), "rbc_elsewhere": elsewhere(red), "round": {"pbc": names}},
+        "left_out": {
+            "rbc": by_source(red, 20),
+            "rbc_elsewhere": elsewhere(red),
+            "rbc_errors": errors_by_laboratory(red),
+            "round": {"pbc": names},
+        },
     }  # fmt: skip
 
 
@@ -64,6 +69,7 @@ def test_the_page_tells_every_figure(document: dict[str, Any], tmp_path: Path) -
         "| pbc | 3 | 0.667",  # two of three labels right
         "| pbc | 3 | 33.3%",  # one of three named normal
         "| sickle | 0 of 2 (0.00%) | 0 of 1 (0.00%) | 1 |",
+        "| normal | pbc: 1 of 2 (50.00%) |  |  |",
         "| rbc | pbc | 2 | 9 | 0.900 (0.800 to 1.000) | 1.000 | 0.500 |",
         "| all | 3 | 33.3% (6.2% to 79.2%) | parasite_suspected 1 |",
         "| infected (asked) | 0.50% | 2 of 4 | 3 of 4 |",

@@ -98,13 +98,14 @@ class Suite:
         return slide_figures(pools, dict.fromkeys(pools.laboratories, self._claims))
 
     def _left_out(self) -> dict[str, Any]:
-        from hema_models.evaluation.elsewhere import elsewhere
+        from hema_models.evaluation.elsewhere import elsewhere, errors_by_laboratory
         from hema_models.evaluation.scores import by_source
 
         answers, out = self._answers, {}
         for stream, own in answers.items():
             out[stream] = by_source(own, self.draws)
             out[f"{stream}_elsewhere"] = elsewhere(own)
+            out[f"{stream}_errors"] = errors_by_laboratory(own)
         if "rbc" in answers:
             out["round"] = self._round(answers["rbc"])
             out["red_unknown"] = _unknown(answers["rbc"])

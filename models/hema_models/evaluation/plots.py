@@ -121,5 +121,9 @@ def _power(axes: Any, kinds: Figures) -> None:
             value = [at[key] / at["slides"] for at in own["at"].values()]
             label = name if key == "flagged" else f"{name}, candidate at least"
             axes.plot(shares, value, marker="o", linestyle=style, color=f"C{number}", label=label)
+    ticks = sorted({100 * float(share) for own in flagged.values() for share in own["at"]})
     axes.set(xscale="log", ylim=(0, 1.02), xlabel="true share, %", ylabel="share of slides found")
-    axes.legend(fontsize=7)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    if flagged:
+        axes.legend(fontsize=7)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hema_stream.core.report import ReportHead
+    from hema_stream.core.report import Flag, ReportHead
     from hema_stream.service.analysis import Finished, Standing
 
 ENDINGS = ("done", "partial", "rejected", "failed", "not analysed")
@@ -21,6 +21,8 @@ WARNINGS = {
     "stain_out_of_range": "stain out of range",
 }
 """Codes of validation and calibration, as a person reads them; a missing scale is told with what took its place."""
+UNFLAGGED = ("insufficient_cells", "poor_stain")
+"""Flags of which the line itself tells already: by its counts, and by its warnings."""
 
 
 def outcome_line(outcome: Finished, out: Path) -> str:
@@ -54,12 +56,14 @@ def standing_line(standing: Standing) -> str:
 
 
 def closing_line(outcomes: Iterable[Finished], out: Path, interrupted: bool) -> str:
-    """How all images ended."""
+    """How all images ended, and what their names are calibrated to."""
+    outcomes = list(outcomes)
     ended = Counter(_ending(outcome) for outcome in outcomes)
     parts = [f"{ended[name]:,} {name}" for name in ENDINGS if ended[name]]
     head = "interrupted: " if interrupted else ""
     again = "; run it again for those not analysed" if interrupted and ended["not analysed"] else ""
-    return f"{head}{', '.join(parts)}; results in {out}{again}"
+    notes = dict.fromkeys(outcome.head.calibration_note for outcome in outcomes if outcome.head is not None)
+    return "\n".join([f"{head}{', '.join(parts)}; results in {out}{again}", *notes])
 
 
 def _ending(outcome: Finished) -> str:
@@ -69,14 +73,30 @@ def _ending(outcome: Finished) -> str:
 
 
 def _summary(head: ReportHead, folder: Path) -> str:
-    counts, shares = head.summary, head.wbc_differential.percentages
-    white = differential({name: share.count for name, share in shares.items()})
+    counts, made = head.summary, head.wbc_differential
+    white = differential({name: share.count for name, share in made.percentages.items()})
+    white = white if made.gradable else made.gradable_note
     found = (
         f"{head.image_id}: {counts.total_cells:,} cells, {counts.rbc_count:,} red, {counts.wbc_count:,} white"
         f"{f' ({white})' if white else ''}, {counts.platelet_count:,} platelets"
     )
     notes = _notes(head)
-    return f"{found} -> {folder}{f' [{notes}]' if notes else ''}"
+    return f"{found} -> {folder}{f' [{notes}]' if notes else ''}{_asked_for(head)}"
+
+
+def _asked_for(head: ReportHead) -> str:
+    """What a person should look at, a line each: flags, then candidates."""
+    parts = (head.rbc_analysis, head.wbc_differential, head.quality_metrics)
+    flags = [flag for part in parts for flag in part.flags if flag.code not in UNFLAGGED]
+    candidates = [flag for part in parts[:2] for flag in part.candidates]
+    lines = [f"flag: {_told(flag)}" for flag in flags] + [f"candidate: {_told(flag)}" for flag in candidates]
+    if not head.rbc_analysis.gradable:
+        lines.append(f"red cell morphology {head.rbc_analysis.gradable_note}")
+    return "".join(f"\n    {line}" for line in lines)
+
+
+def _told(flag: Flag) -> str:
+    return f"{flag.wording} ({flag.figure}{f'; {flag.note}' if flag.note else ''})"
 
 
 def _notes(head: ReportHead) -> str:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from hema_stream.cli.lines import closing_line, outcome_line, standing_line
 
 if TYPE_CHECKING:
+    from hema_stream.core.report import ReportHead
     from hema_stream.service.analysis import Finished, Standing
 
 REFUSED = ("rejected", "failed")
@@ -79,6 +80,7 @@ class JsonLines:
                 "report": outcome.head.status,
                 "summary": outcome.head.summary.model_dump(mode="json"),
                 "warnings": outcome.head.quality_metrics.warnings,
+                **_asked_for(outcome.head),
             }
         if outcome.error is not None:
             code = getattr(outcome.error, "code", type(outcome.error).__name__)
@@ -87,6 +89,15 @@ class JsonLines:
 
     def close(self, interrupted: bool) -> None:
         """Say nothing more."""
+
+
+def _asked_for(head: ReportHead) -> dict[str, Any]:
+    """Codes of flags and candidates, and the site."""
+    parts = (head.rbc_analysis, head.wbc_differential)
+    flags = [flag.code for part in (*parts, head.quality_metrics) for flag in part.flags]
+    candidates = [flag.code for part in parts for flag in part.candidates]
+    site = None if head.site is None else head.site.model_dump()
+    return {"flags": flags, "candidates": candidates, "site": site}
 
 
 class PlainLines:

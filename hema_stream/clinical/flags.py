@@ -126,7 +126,7 @@ def _claimed(panel: Panel, claim: Claim, counted: Counted) -> Iterator[Flag]:
 
 
 def _seen(rule: FlagRule, n: int, classified: int) -> bool:
-    """Whether the bare count asks for an eye. Cells of a class beside the differential do so where there is nothing else."""
+    """Whether the bare count asks for an eye; where nothing is in the denominator any cell does."""
     if n < max(rule.least, 1):
         return False
     if not classified:
@@ -140,7 +140,7 @@ def _doubt(panel: Panel, claim: Claim, counted: Counted, found: Rate) -> str:
     rule, telling = panel.flags[claim.code], panel.telling
     if found.of < rule.of_at_least:
         return telling.few.format(of=found.of, least=rule.of_at_least)
-    if counted.confirmed.issuperset(claim.classes):
+    if set(claim.classes) <= counted.confirmed:
         return ""
     rates = together(counted.rates.get(name) for name in claim.classes)
     if not claim.one and not counted.gradable(panel):

@@ -1,4 +1,4 @@
-"""What is said beside the figures, in the panel's words: what classes do elsewhere, what the answers are calibrated to."""
+"""What is said beside the figures, in the panel's words: what classes do elsewhere, what answers are calibrated to."""
 
 from __future__ import annotations
 

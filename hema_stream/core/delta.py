@@ -78,7 +78,7 @@ class SlideDelta:
     counts: Mapping[str, int]
     progress: Mapping[str, int]
     ended: Mapping[int, str] = field(default_factory=dict)
-    naming: Naming = Naming()
+    naming: Naming = field(default_factory=Naming)
 
     @property
     def nbytes(self) -> int:

@@ -57,7 +57,7 @@ class TallyResult:
     finished: datetime
     models: Mapping[str, str] = field(default_factory=dict)
     acquisition: Acquisition | None = None
-    naming: Naming = Naming()
+    naming: Naming = field(default_factory=Naming)
 
     @property
     def rates(self) -> Mapping[str, Rates]:

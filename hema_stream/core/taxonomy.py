@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from hema_stream.core.configs import load_config
 
-
 SITE_THRESHOLD = 0.6
 """Confidence under which a cell of a class that a site taught is unknown."""
 

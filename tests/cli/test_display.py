@@ -43,8 +43,20 @@ def done(result: TallyResult | None = None, status: str = "done", image: InputIm
 
 
 class TestLines:
+    def test_flags_and_candidates_have_a_line_each_with_their_figures(self) -> None:
+        result = result_of([(Kind.RBC, "normal")] * 98 + [(Kind.RBC, "schistocyte")] * 2)
+        first, line = outcome_line(done(result), OUT).splitlines()
+        assert first.endswith("-> out/field")
+        few = "100 cells are too few to tell: 500 are wanted"
+        assert line == f"    candidate: Cells that look like fragments: look at them (2 of 100 cells; {few})"
+
+    def test_red_cells_of_which_too_many_are_unknown_are_not_graded(self) -> None:
+        result = result_of([(Kind.RBC, "normal")] * 10)
+        unsure = replace(result, unknown=np.arange(10) < 5)
+        assert outcome_line(done(unsure), OUT).endswith("morphology not gradable: 50 % of the red cells are unknown")
+
     def test_what_was_found_and_where_it_lies(self) -> None:
-        assert outcome_line(done(), OUT) == (
+        assert outcome_line(done(), OUT).splitlines()[0] == (
             "field: 9 cells, 5 red, 4 white (3 classified: monocyte 100%), 0 platelets -> out/field"
         )
 
@@ -78,8 +90,13 @@ class TestLines:
     def test_how_all_of_them_ended(self) -> None:
         partial = done(result_of([], status="partial"), "cancelled")
         outcomes = [done(), done(), partial, Finished(IMAGE, "rejected", error=BLANK), Finished(IMAGE, "cancelled")]
-        assert closing_line(outcomes[:2], OUT, interrupted=False) == "2 done; results in out"
-        assert closing_line(outcomes, OUT, interrupted=True) == (
+        ended, note = closing_line(outcomes[:2], OUT, interrupted=False).splitlines()
+        assert ended == "2 done; results in out"
+        assert note.startswith("not calibrated to this laboratory; expect")
+        assert closing_line([Finished(IMAGE, "cancelled")], OUT, interrupted=False) == (
+            "1 not analysed; results in out"
+        )
+        assert closing_line(outcomes, OUT, interrupted=True).splitlines()[0] == (
             "interrupted: 2 done, 1 partial, 1 rejected, 1 not analysed; results in out; "
             "run it again for those not analysed"
         )
@@ -113,6 +130,11 @@ class TestJson:
         assert (line["id"], line["status"], line["code"]) == (None, "rejected", "blank")
         assert line["error"].startswith("in/field.png: is blank")
 
+    def test_flags_candidates_and_site_go_by_their_codes(self, capsys: pytest.CaptureFixture[str]) -> None:
+        line = self.line(capsys, done())
+        assert set(line["flags"]) == {"insufficient_cells"}
+        assert (line["candidates"], line["site"]) == (["nrbc_present"], None)
+
 
 class TestPlain:
     def test_results_on_standard_output_and_refusals_on_the_other(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,8 +145,10 @@ class TestPlain:
         display.close(interrupted=True)
         caught = capsys.readouterr()
         assert caught.err.splitlines() == ["rejected: in/field.png: is blank [blank] (scan a place with cells)"]
-        first, last = caught.out.splitlines()
+        first, candidate, last, note = caught.out.splitlines()
         assert first.startswith("[1/3] field: 9 cells")
+        assert candidate.startswith("    candidate: Cells that look like nucleated red cells")
+        assert note.startswith("not calibrated to this laboratory")
         assert last.startswith("interrupted: 1 done, 1 rejected, 1 not analysed")
 
     def test_a_slide_that_takes_long_is_told_now_and_then(

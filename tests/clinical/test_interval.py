@@ -79,7 +79,7 @@ def test_what_is_not_gradable_has_only_what_the_unknown_leave_open() -> None:
     made = share(5, 100, 100, gradable=False)
     assert (made.percent, made.ci95, made.percent_of_all) == (None, None, None)
     assert made.with_unknown == share(5, 100, 100).with_unknown
-    assert share(0, 0, 4).with_unknown == clopper_pearson(0, 4)[:1] + (100.0,)  # type: ignore[index]
+    assert share(0, 0, 4).with_unknown == (0.0, 100.0)
     assert share(0, 0).with_unknown is None
 
 

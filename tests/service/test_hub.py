@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from live_world import Follower, World, applied, limits
 from smear import calibration, mixed, slide
 
+from hema_stream.core.naming import Naming
+from hema_stream.core.rates import ClassRates, Rate
 from hema_stream.core.tile import TilePlan
 from hema_stream.service.hub import LiveHub, image_message
 from hema_stream.service.live import End
@@ -109,3 +112,16 @@ async def test_who_waits_for_a_slide_stays_when_it_begins(hub: LiveHub) -> None:
     feed = hub.follow("a", "a")
     assert hub.begin("a", "a") is feed
     assert hub.clients() == 0
+
+
+async def test_what_names_the_cells_is_kept_with_the_slide(hub: LiveHub) -> None:
+    world, naming = World(), Naming(rates={"rbc": {"sickle": ClassRates(Rate(1, 9), None, 0)}})
+    hub.begin("slide", "slide.png")
+    assert hub.naming("slide") == Naming() == hub.naming("nobody")
+    await asyncio.to_thread(hub.changed, replace(world.delta(added=[(0, 0)]), naming=naming))
+    await asyncio.sleep(0)
+    assert hub.naming("slide") is naming
+    hub.begin("field", "field.png")
+    await asyncio.to_thread(hub.settled, mixed(3, naming=naming))
+    await asyncio.sleep(0)
+    assert hub.naming("field") is naming

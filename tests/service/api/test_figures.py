@@ -6,10 +6,14 @@ import json
 from typing import Any
 
 from hema_stream.clinical.panel import load_panel
+from hema_stream.core.naming import Naming
+from hema_stream.core.rates import ClassRates, Rate
+from hema_stream.core.site_use import SiteUse, StreamUse
 from hema_stream.service.api.figures import of_counts
 from hema_stream.service.auth import Scope
-from hema_stream.service.parts import SETTINGS
+from hema_stream.service.parts import HUB, SETTINGS
 
+FLAGS = ("flags", "candidates")
 COUNTS = {
     "cells": 260,
     "rbc": 150,
@@ -50,13 +54,39 @@ async def test_they_are_those_of_the_report(service: Any) -> None:
     counts |= {"wbc": white["total"], "wbc/unknown": white["unknown"]}
     counts |= {f"rbc/{name}": share["count"] for name, share in red["distribution"].items()}
     counts |= {f"wbc/{name}": count for name, count in white["distribution"].items()}
-    figures = of_counts(counts, load_panel()).model_dump(mode="json")
-    for name in ("total", "classified", "beside", "unknown", "percentages", "neutrophils_total", "per_100_wbc"):
+    naming = service.app[HUB].naming(slide)
+    figures = of_counts(counts, load_panel(), naming).model_dump(mode="json")
+    sizes = ("microcytosis_detected", "macrocytosis_detected")
+    for name in set(figures["white"]) - {"wanted"}:
         assert figures["white"][name] == white[name], name
-    for name in ("total", "classified", "unknown", "distribution", "abnormal"):
-        assert figures["red"][name] == red[name], name
+    for name in set(figures["red"]) - {"wanted"}:
+        told = [flag for flag in red[name] if flag["code"] not in sizes] if name in FLAGS else red[name]
+        assert figures["red"][name] == told, name
     asked = await service.json("GET", f"/slides/{slide}/figures")
     assert asked["cells"] == report["summary"]["total_cells"] > 0
+    assert (asked["site"], asked["calibration_note"]) == (report["site"], report["calibration_note"])
+    assert all(asked["red"][name] == red[name] for name in set(asked["red"]) - {"wanted"})
+
+
+async def test_a_slide_that_is_no_longer_held_is_told_from_its_report(service: Any) -> None:
+    slide = await service.submit("a.png")
+    await service.until(slide, "done")
+    before = await service.json("GET", f"/slides/{slide}/figures")
+    service.app[HUB].forget(slide)
+    assert await service.json("GET", f"/slides/{slide}/figures") == before
+
+
+def test_rates_make_flags_and_a_site_is_named() -> None:
+    counts = {"cells": 2000, "rbc": 2000, "rbc/normal": 1900, "rbc/schistocyte": 100}
+    rates = {"rbc": {"schistocyte": ClassRates(Rate(2, 20_000), Rate(190, 200), 3)}}
+    site = SiteUse("ward", 3, "a" * 64, {"rbc": StreamUse(True, 25, 0.9)})
+    plain, told = of_counts(counts, load_panel()), of_counts(counts, load_panel(), Naming({}, rates, site))
+    assert [flag.code for flag in plain.red.candidates] == ["schistocytes_present"]
+    assert [flag.code for flag in told.red.flags] == ["schistocytes_present"]
+    assert (plain.red.flags, told.red.candidates) == ([], [])
+    assert plain.site is None
+    assert told.site is not None
+    assert (told.site.name, told.calibration_note) == ("ward", "calibrated: ward version 3 (red cells)")
 
 
 async def test_a_page_is_told_what_its_token_allows(service: Any) -> None:

@@ -6,6 +6,8 @@ import msgpack
 import pytest
 from live_world import Follower, World, applied, feed_of, publish
 
+from hema_stream.core.naming import Naming
+from hema_stream.core.taxonomy import CellClass, load_taxonomy
 from hema_stream.service.live import Change, Close, End, Feed, Outlines, Session
 
 HUNDRED = [(0, number) for number in range(100)]
@@ -247,3 +249,34 @@ def test_messages_are_packed_once_for_all() -> None:
     publish(feed, world.delta(added=[(4, 4)]))
     first, second = (follower.session.next_frame(0.0) for follower in followers)
     assert first is second
+
+
+def test_a_sites_own_classes_are_told_before_their_labels() -> None:
+    feed, world = started()
+    follower = Follower(feed)
+    follower.drain()
+    shipped = load_taxonomy("rbc")
+    hairy = CellClass.of_site("acanthocyte", "Acanthocyte", "#112233")
+    feed.name_by(Naming({"rbc": shipped.extended([hairy])}))
+    publish(feed, world.delta(labelled=[(0, 0)]))
+    follower.drain()
+    late = Follower(feed)
+    late.drain()
+    assert follower.kinds()[-2:] == ["classes", "delta"]
+    assert follower.state["classes"]["rbc"][-1] == {
+        "name": "acanthocyte",
+        "title": "Acanthocyte",
+        "colour": [17, 34, 51],
+        "abnormal": True,
+    }
+    assert late.messages[0]["classes"] == follower.state["classes"]
+    assert "classes" not in late.kinds()
+
+
+def test_names_of_the_shipped_classes_are_not_told_twice() -> None:
+    feed, world = started()
+    follower = Follower(feed)
+    feed.name_by(Naming({"rbc": load_taxonomy("rbc")}, {"rbc": {}}))
+    publish(feed, world.delta(labelled=[(0, 0)]))
+    follower.drain()
+    assert "classes" not in follower.kinds()

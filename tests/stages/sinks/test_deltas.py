@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hema_stages.sinks.deltas import Deltas
+from hema_stages.sinks.deltas import Deltas, line_of
 from smear import mixed
 
 from hema_stream.core.cells import Kind
 from hema_stream.core.crops import Labels
 from hema_stream.core.delta import SlideDelta
 from hema_stream.core.errors import OutputError
+from hema_stream.core.naming import Naming
+from hema_stream.core.taxonomy import CellClass, load_taxonomy
 from hema_stream.flow.bus import Progress
 
 
@@ -69,3 +72,12 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught:
         sink(tmp_path)
     assert caught.value.place == str(tmp_path)
+
+
+def test_a_sites_own_classes_go_by_their_names(tmp_path: Path) -> None:
+    own = load_taxonomy("rbc").extended([CellClass.of_site("acanthocyte", "Acanthocyte", "#112233")])
+    last = len(own.names) - 1
+    probabilities = np.eye(len(own.names), dtype=np.float32)[[last]]
+    labels = Labels("rbc", np.zeros((1, 2), np.int32), probabilities, np.array([last], np.int16), np.array([False]))
+    line = line_of(replace(delta(1), labelled=(labels,), naming=Naming({"rbc": own})))
+    assert line["labelled"][0]["classification"] == ["acanthocyte"]

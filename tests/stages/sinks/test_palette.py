@@ -9,7 +9,8 @@ from hema_stages.sinks.palette import legend, style_of, styles
 from smear import mixed, result_of
 
 from hema_stream.core.cells import Kind
-from hema_stream.core.taxonomy import load_taxonomy
+from hema_stream.core.naming import Naming
+from hema_stream.core.taxonomy import CellClass, load_taxonomy
 
 
 def test_every_finding_has_the_style_of_what_it_is() -> None:
@@ -56,3 +57,13 @@ def test_the_most_frequent_class_comes_first_and_unknown_last() -> None:
     unknown = np.arange(14) >= 5
     _, (_, _, entries), _ = legend(style_of(replace(result, unknown=unknown)))
     assert [(style.name, count) for style, count in entries] == [("target", 3), ("normal", 2), ("unknown", 9)]
+
+
+def test_a_sites_own_class_has_its_own_style() -> None:
+    own = load_taxonomy("rbc").extended([CellClass.of_site("acanthocyte", "Acanthocyte", "#112233")])
+    result = result_of([(Kind.RBC, "normal")] * 2, naming=Naming({"rbc": own}))
+    result = replace(result, best=np.array([0, len(own.names) - 1], np.int16))
+    style = style_of(result)
+    assert [styles(result.naming)[position].name for position in style] == ["normal", "acanthocyte"]
+    _, (_, total, entries), _ = legend(style, result.naming)
+    assert (total, {entry.title for entry, _ in entries}) == (2, {"Normal", "Acanthocyte"})

@@ -5,8 +5,8 @@ python benchmarks/left_out.py rbc --data DATA/rbc --start efficientnet.safetenso
     --healthy DATA/detection/train.json
 
 A group whose weights lie in RUNS already is not trained again. RUNS/STREAM.csv.gz holds each left-out cell once, with
-calibrated probabilities: the temperature of a group is fitted on the other groups' cells, each laboratory weighing the
-same, under the prior that the card of the shipped model (or --card) gives. ``hema-stream evaluate suite
+probabilities under the prior and the temperature of the shipped model's card (or --card); which temperature the
+left-out cells themselves ask for is printed. ``hema-stream evaluate suite
 --left-out RUNS`` scores it.
 """
 
@@ -17,12 +17,11 @@ import csv
 import gzip
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from hema_models.calibration import fit_temperature, softmax
-from hema_models.cards import find_card
+from hema_models.cards import ModelCard, find_card
 from hema_models.training.crops import STREAMS
 
 from hema_stream.core.taxonomy import load_taxonomy
@@ -59,26 +58,19 @@ def held_out(stream: str, work: Path, group: str) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def table(stream: str, rows: list[dict[str, str]], priors: Mapping[str, float]) -> list[dict[str, str]]:
-    """Calibrate each group on the others, and name each cell's class."""
+def table(stream: str, rows: list[dict[str, str]], card: ModelCard) -> list[dict[str, str]]:
+    """Name each cell's class as the product would."""
     taxonomy = load_taxonomy(stream)
     names = taxonomy.learnt
     logits = np.array([[float(row[name]) for name in names] for row in rows])
     groups = np.array([row.pop("run") for row in rows])
     allowed = np.array([STREAMS[stream].allowed(row["class"], names) for row in rows])
+    prior = np.array([card.prior.get(name, 0.0) for name in names])
+    for group in (None, *np.unique(groups)):
+        told = allowed.any(axis=1) & ((groups == group) if group else True)
+        print(f"{group or 'all'}: {told.sum()} cells ask for {fit_temperature(logits[told], allowed[told], prior)}")
     probabilities = np.zeros((len(rows), len(taxonomy.names)), np.float32)
-    columns = [taxonomy.index(name) for name in names]
-    prior = np.array([priors.get(name, 0.0) for name in names])
-    sources = np.array([row["source"] for row in rows])
-    weights = np.array([1 / (sources == source).sum() for source in sources])
-    tells = allowed.any(axis=1)
-    print(f"all groups: temperature {fit_temperature(logits[tells], allowed[tells], prior, weights[tells])}")
-    for group in np.unique(groups):
-        own = groups == group
-        others = ~own & tells
-        temperature = fit_temperature(logits[others], allowed[others], prior, weights[others])
-        print(f"{group}: {own.sum()} cells, temperature {temperature} of the others")
-        probabilities[np.ix_(own, columns)] = softmax(logits[own] / temperature + prior)
+    probabilities[:, [taxonomy.index(name) for name in names]] = softmax(logits / card.temperature + prior)
     best = taxonomy.best(probabilities)
     unknown = taxonomy.unknown(probabilities, best)
     return [
@@ -102,7 +94,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--healthy", type=Path)
     parser.add_argument("--group", action="append", help="only this group; may be repeated")
-    parser.add_argument("--card", default="", help="card whose prior is added; the stream's own where none is named")
+    parser.add_argument(
+        "--card", default="", help="card whose prior and temperature are taken; the stream's own where none is named"
+    )
     asked, more = parser.parse_known_args()
     more += ["--healthy", str(asked.healthy)] if asked.healthy else []
     asked.work.mkdir(parents=True, exist_ok=True)
@@ -112,7 +106,7 @@ def main() -> None:
             continue
         train(asked.stream, asked.data, asked.start, asked.work, number, group, more)
         rows += [{**row, "run": group} for row in held_out(asked.stream, asked.work, group)]
-    made = table(asked.stream, rows, find_card(asked.card or asked.stream).prior)
+    made = table(asked.stream, rows, find_card(asked.card or asked.stream))
     out = asked.work / f"{asked.stream}.csv.gz"
     with gzip.open(out, "wt", newline="") as handle:
         writer = csv.DictWriter(handle, list(made[0]))

@@ -88,7 +88,8 @@ class Taxonomy:
 @cache
 def load_taxonomy(stream: str) -> Taxonomy:
     """Read ``taxonomies/<stream>.yaml``."""
-    entries = load_config(f"taxonomies/{stream}.yaml")["classes"]
+    document = load_config(f"taxonomies/{stream}.yaml")
+    threshold = float(document["threshold"])
     return Taxonomy(
         stream,
         tuple(
@@ -98,10 +99,10 @@ def load_taxonomy(stream: str) -> Taxonomy:
                 colour=_rgb(e["colour"]),
                 parent=e.get("parent", e["name"]),
                 abnormal=bool(e.get("abnormal", False)),
-                threshold=float(e.get("threshold", 0.5)),
+                threshold=threshold,
                 measured=bool(e.get("measured", False)),
             )
-            for e in entries
+            for e in document["classes"]
         ),
     )
 

@@ -17,14 +17,12 @@ def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(
-    logits: Floats, allowed: NDArray[np.bool_], prior: Floats | None = None, weights: Floats | None = None
-) -> float:
+def fit_temperature(logits: Floats, allowed: NDArray[np.bool_], prior: Floats | None = None) -> float:
     """Find the temperature of least negative log-likelihood (Guo et al., ICML 2017).
 
     Args:
         logits: (N, C) of pictures that were not trained on; allowed: (N, C) classes that each label leaves possible.
-        prior: (C,) added to the tempered logits; weights: (N,) of the pictures.
+        prior: (C,) added to the tempered logits.
     """
     from scipy.optimize import minimize_scalar
 
@@ -33,7 +31,7 @@ def fit_temperature(
     def loss(log_temperature: float) -> float:
         probability = softmax(np.asarray(logits, np.float64) / np.exp(log_temperature) + added)
         each = -np.log(np.maximum((probability * allowed).sum(axis=1), 1e-12))
-        return float(np.average(each, weights=weights))
+        return float(each.mean())
 
     found = minimize_scalar(loss, bounds=(np.log(0.2), np.log(10.0)), method="bounded")
     return round(float(np.exp(found.x)), 4)

@@ -56,14 +56,14 @@ def standing_line(standing: Standing) -> str:
 
 
 def closing_line(outcomes: Iterable[Finished], out: Path, interrupted: bool) -> str:
-    """How all images ended, and what their names are calibrated to."""
+    """What the names are calibrated to, and, last, how all images ended."""
     outcomes = list(outcomes)
     ended = Counter(_ending(outcome) for outcome in outcomes)
     parts = [f"{ended[name]:,} {name}" for name in ENDINGS if ended[name]]
     head = "interrupted: " if interrupted else ""
     again = "; run it again for those not analysed" if interrupted and ended["not analysed"] else ""
     notes = dict.fromkeys(outcome.head.calibration_note for outcome in outcomes if outcome.head is not None)
-    return "\n".join([f"{head}{', '.join(parts)}; results in {out}{again}", *notes])
+    return "\n".join([*notes, f"{head}{', '.join(parts)}; results in {out}{again}"])
 
 
 def _ending(outcome: Finished) -> str:

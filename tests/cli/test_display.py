@@ -90,13 +90,13 @@ class TestLines:
     def test_how_all_of_them_ended(self) -> None:
         partial = done(result_of([], status="partial"), "cancelled")
         outcomes = [done(), done(), partial, Finished(IMAGE, "rejected", error=BLANK), Finished(IMAGE, "cancelled")]
-        ended, note = closing_line(outcomes[:2], OUT, interrupted=False).splitlines()
+        note, ended = closing_line(outcomes[:2], OUT, interrupted=False).splitlines()
         assert ended == "2 done; results in out"
         assert note.startswith("not calibrated to this laboratory; expect")
         assert closing_line([Finished(IMAGE, "cancelled")], OUT, interrupted=False) == (
             "1 not analysed; results in out"
         )
-        assert closing_line(outcomes, OUT, interrupted=True).splitlines()[0] == (
+        assert closing_line(outcomes, OUT, interrupted=True).splitlines()[-1] == (
             "interrupted: 2 done, 1 partial, 1 rejected, 1 not analysed; results in out; "
             "run it again for those not analysed"
         )
@@ -145,7 +145,7 @@ class TestPlain:
         display.close(interrupted=True)
         caught = capsys.readouterr()
         assert caught.err.splitlines() == ["rejected: in/field.png: is blank [blank] (scan a place with cells)"]
-        first, candidate, last, note = caught.out.splitlines()
+        first, candidate, note, last = caught.out.splitlines()
         assert first.startswith("[1/3] field: 9 cells")
         assert candidate.startswith("    candidate: Cells that look like nucleated red cells")
         assert note.startswith("not calibrated to this laboratory")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hema_models.backends import open_network
+from hema_models.backends import cache, open_network
+from hema_models.backends.torch import build_module
+from hema_models.cards import find_card
 
 from hema_stream.core.errors import ModelError
 
@@ -59,3 +61,27 @@ def test_back_ends_agree_on_the_class(stream: str) -> None:
     assert clear.mean() > 0.5
     for other in logits[::2]:
         np.testing.assert_array_equal(other.argmax(1)[clear], logits[1].argmax(1)[clear])
+
+
+@pytest.mark.parametrize("stream", BATCH)
+def test_classifiers_give_the_features_that_their_logits_are_made_of(stream: str) -> None:
+    card = find_card(stream)
+    head = build_module(card).network.classifier.get_classifier()
+    told = []
+    for backend in ("openvino", "torch", "onnxruntime"):
+        network = open_network(stream, BATCH[stream], backend, precision="float32")
+        rows = pictures(np.random.default_rng(3), network.batch, network.side)
+        logits, features = network(rows)
+        assert logits.shape == (network.batch, len(card.classes))
+        made = features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+        np.testing.assert_allclose(made, logits, atol=5e-3)
+        told.append(features)
+    np.testing.assert_allclose(told[0], told[1], atol=5e-3)
+    np.testing.assert_allclose(told[2], told[1], atol=5e-3)
+
+
+def test_a_change_of_what_networks_put_out_makes_old_conversions_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = find_card("wbc")
+    before = cache.converted_path(card, 16, ".xml", "1")
+    monkeypatch.setattr(cache, "OUTPUTS", "next")
+    assert cache.converted_path(card, 16, ".xml", "1") != before

@@ -15,7 +15,9 @@ from hema_models.site.store import SiteStore
 
 from hema_stream.cli import group
 from hema_stream.cli.site.cells import slides_of
+from hema_stream.cli.site.labels import allowed_by
 from hema_stream.core.errors import ConfigError
+from hema_stream.core.taxonomy import load_taxonomy
 
 FIELDS = Path(__file__).parents[2] / "examples" / "fields"
 KINDS = {"basophil": "pbc-basophil.png", "eosinophil": "pbc-eosinophil.png", "monocyte": "pbc-monocyte.png"}
@@ -181,3 +183,12 @@ def test_small_groups_are_put_together_and_every_cell_is_in_one_slide() -> None:
     assert min(map(len, dealt)) >= 50
     assert len(dealt) == 3
     assert [rows.tolist() for rows in slides_of(["x"] * 3, 50)] == [[0, 1, 2]]
+
+
+def test_no_label_leaves_a_class_possible_that_size_alone_tells() -> None:
+    names = load_taxonomy("rbc").names
+    for label in ("healthy", "uninfected", "round", "macrocyte", "normal"):
+        allowed = allowed_by("rbc")(label, names)
+        assert allowed.any()
+        assert not allowed[[names.index("macrocyte"), names.index("microcyte")]].any()
+    assert allowed_by("wbc")("neutrophil", load_taxonomy("wbc").names).sum() == 2

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hema_stream.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     from hema_models.site.profile import OwnClass
+    from numpy.typing import NDArray
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
 
@@ -35,6 +37,21 @@ def usable(
         remedy = f"correct the names, or make a class of the site's own: --new-class {strange[0] or 'NAME'}"
         raise ConfigError(f"classes that are not known: {', '.join(map(repr, strange))}", place=place, remedy=remedy)
     return kept
+
+
+def allowed_by(stream: str) -> Callable[[str, Sequence[str]], NDArray[np.bool_]]:
+    """What a label of a stream leaves possible, (C,) bool; never a class that is told by measured size alone."""
+    import numpy as np
+    from hema_models.training.crops import STREAMS
+
+    from hema_stream.core.taxonomy import load_taxonomy
+
+    measured = [one.name for one in load_taxonomy(stream).classes if one.measured]
+
+    def allowed(label: str, names: Sequence[str]) -> NDArray[np.bool_]:
+        return STREAMS[stream].allowed(label, names) & ~np.isin(names, measured)
+
+    return allowed
 
 
 def new_own_classes(

@@ -113,9 +113,9 @@ def _learn(
 ) -> Profile:
     from hema_models.site.learn import learn
     from hema_models.site.reviewed import empty
-    from hema_models.training.crops import STREAMS
 
     from hema_stream.cli.site.cells import central_cells
+    from hema_stream.cli.site.labels import allowed_by
     from hema_stream.core.taxonomy import load_taxonomy
 
     classes = load_taxonomy(asked.stream).names
@@ -126,7 +126,11 @@ def _learn(
         click.echo(f"named cells: {_counted(reviewed.labels.tolist())}")
     else:
         reviewed = empty(size, len(classes))
-    return learn(before, asked.stream, network, classes, reviewed, slides, STREAMS[asked.stream].allowed, own)
+    known = before.streams.get(asked.stream)
+    if known is not None and known.network != network:
+        lost = f"{len(known.reviewed)} named cells and {len(known.slides)} slides"
+        click.echo(f"learnt before with another network, and let go: {lost}; give them again")
+    return learn(before, asked.stream, network, classes, reviewed, slides, allowed_by(asked.stream), own)
 
 
 def _at_large(

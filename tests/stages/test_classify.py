@@ -75,7 +75,7 @@ def crops(colours: list[tuple[int, int, int]], stream: str = "wbc") -> Crops:
     side, count = {"wbc": 176, "rbc": 96}[stream], len(colours)
     pixels = np.tile(np.array(colours, np.uint8)[:, None, None], (1, side, side, 1))
     keys = np.stack([np.zeros(count), np.arange(count)], axis=1).astype(np.int32)
-    return Crops(stream, pixels, keys, np.ones(count, np.float32), np.zeros(count, bool))
+    return Crops(stream, pixels, keys, np.ones(count, np.float32))
 
 
 def started(network: Levels, monkeypatch: pytest.MonkeyPatch, **properties: object) -> Classify:

@@ -32,7 +32,7 @@ def corrected_share(found: Rate, rates: ClassRates) -> float | None:
 def corrected_limits(found: Rate, rates: ClassRates, level: float = LEVEL) -> tuple[float, float]:
     """Lower and upper limit, 0..1, of the true share, each one-sided at ``level``.
 
-    Share, false positives and recall are binomials of their own. Each alone is moved to its exact limits, and the three
+    Share, false positives (those of the unluckiest laboratory left out) and recall are binomials of their own. Each alone is moved to its exact limits, and the three
     distances of the corrected share are added as squares (the method of variance estimates recovery: Zou and Donner,
     Stat Med 27:1693, 2008). No random draws. (0, 1) where nothing can be told: no cells, or rates within whose limits
     cells of the class are called no more often than others are.
@@ -40,14 +40,14 @@ def corrected_limits(found: Rate, rates: ClassRates, level: float = LEVEL) -> tu
     Args:
         found: cells that were called this, of all that were asked, unknown ones included.
     """
-    share, false, recall = found.share, rates.false_positive.share, _sensitivity(rates)
+    share, false, recall = found.share, rates.unlucky.share, _sensitivity(rates)
     best = corrected(share, recall, false)
     moved = [
         [corrected(end, recall, false) for end in _ends(found, level)],
-        [corrected(share, recall, end) for end in _ends(rates.false_positive, level)],
+        [corrected(share, recall, end) for end in _ends(rates.unlucky, level)],
         [corrected(share, end, false) for end in _ends(rates.recall, level)],
     ]
-    if best is None or not found.of or not rates.false_positive.of or any(None in ends for ends in moved):
+    if best is None or not found.of or not rates.unlucky.of or any(None in ends for ends in moved):
         return 0.0, 1.0
     told = [[end for end in ends if end is not None] or [best] for ends in moved]
     down, up = (hypot(*(best - min(ends) for ends in told)), hypot(*(max(ends) - best for ends in told)))
@@ -91,6 +91,6 @@ def together(classes: Iterable[ClassRates | None]) -> ClassRates | None:
     told = [rates for rates in known if rates is not None]
     if len(told) == 1:
         return told[0]
-    false = [rates.false_positive for rates in told]
+    false = [rates.unlucky for rates in told]
     of = min(rate.of for rate in false)
     return ClassRates(Rate(min(sum(rate.k for rate in false), of), of), None, min(r.laboratories for r in told))

@@ -84,6 +84,7 @@ class Composer:
             total=int(red.sum()),
             unknown=_unknown(result, red),
             unclassified=int((red & result.unclassified).sum()),
+            cut=int(result.ungraded.sum()),
             clumps=int((red & ~result.single).sum()),
             in_clumps=int(result.cells.clump[red].sum()),
             diameters=result.diameters_um[red & result.whole] if measured else None,
@@ -107,10 +108,10 @@ class Composer:
 def class_counts(result: TallyResult, chosen: NDArray[np.bool_], stream: str) -> dict[str, int]:
     """Count the classes of the chosen single cells, unknown ones left out, in the taxonomy's order."""
     taxonomy = result.taxonomy(stream)
-    best = result.best[chosen & result.single & ~result.unknown & (result.best >= 0)]
+    best = result.best[chosen & result.single & ~result.ungraded & ~result.unknown & (result.best >= 0)]
     counts = np.bincount(best, minlength=len(taxonomy.names)).tolist()
     return {name: count for name, count in zip(taxonomy.names, counts, strict=True) if count}
 
 
 def _unknown(result: TallyResult, chosen: NDArray[np.bool_]) -> int:
-    return int((chosen & result.single & result.unknown & (result.best >= 0)).sum())
+    return int((chosen & result.single & ~result.ungraded & result.unknown & (result.best >= 0)).sum())

@@ -77,6 +77,7 @@ def claims(panel: Panel, stream: str) -> tuple[Claim, ...]:
     if stream == "rbc":
         return (
             Claim("schistocytes_present", ("schistocyte",)),
+            Claim("sickle_cells_present", ("sickle",), one=True),
             Claim("parasite_suspected", ("malaria_infected",), one=True),
         )
     return (
@@ -145,10 +146,10 @@ def _doubt(panel: Panel, claim: Claim, counted: Counted, found: Rate) -> str:
     rates = together(counted.rates.get(name) for name in claim.classes)
     if not claim.one and not counted.gradable(panel):
         return telling.not_gradable
-    if rates is None or not rates.false_positive.of:
+    if rates is None or not rates.unlucky.of:
         return telling.unproven
     if claim.one:
-        return "" if chance_by_error(found, rates.false_positive) < CHANCE else telling.by_error
+        return "" if chance_by_error(found, rates.unlucky) < CHANCE else telling.by_error
     return _doubt_of_share(panel, rule, found, rates)
 
 

@@ -32,6 +32,7 @@ def morphology(
     panel: Panel,
     *,
     unclassified: int = 0,
+    cut: int = 0,
     clumps: int = 0,
     naming: Naming | None = None,
     confirmed: Set[str] = frozenset(),
@@ -41,7 +42,7 @@ def morphology(
     Args:
         counts: classified single cells by class, unknown ones left out.
         total: red findings counted.
-        unknown, unclassified, clumps: those of ``total`` that are not in ``counts``.
+        unknown, unclassified, cut, clumps: those of ``total`` that are not in ``counts``.
         in_clumps: estimated cells within the clumps.
         diameters: (N,) microns of single cells seen whole; None where the scale was not measured.
         naming: what named the cells.
@@ -64,6 +65,7 @@ def morphology(
         gradable_note="" if gradable else ungraded(panel, "rbc", unknown, counted.asked),
         unknown=unknown,
         unclassified=unclassified,
+        cut=cut,
         clumps=clumps,
         in_clumps=in_clumps,
         distribution={name: share(n, classified, unknown, gradable=gradable) for name, n in counts.items()},

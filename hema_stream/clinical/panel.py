@@ -18,6 +18,7 @@ FLAGS = (
     "microcytosis_detected",
     "macrocytosis_detected",
     "schistocytes_present",
+    "sickle_cells_present",
     "parasite_suspected",
     "platelet_clumps",
     "insufficient_cells",

@@ -110,6 +110,12 @@ class CellTable:
         """(N, 2) int32 of tile and index."""
         return np.stack([self.tile, self.index], axis=1)
 
+    def cut(self, size: tuple[float, float]) -> NDArray[np.bool_]:
+        """Whether the border of a picture (width, height in level-0 pixels) or of a tile cuts each cell, (N,) bool."""
+        inside = (self.boxes[:, :2] >= self.scale).all(axis=1)
+        inside &= (self.boxes[:, 2:] <= np.array(size) - self.scale).all(axis=1)
+        return np.asarray(~inside | (self.priority == Priority.EDGE))
+
     def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> CellTable:
         """Choose rows by mask or by number, in the order given."""
         numbers = np.flatnonzero(rows) if rows.dtype == bool else rows

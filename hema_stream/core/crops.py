@@ -32,14 +32,12 @@ class Crops:
         pixels: (N, S, S, 3) uint8 RGB, of a fixed physical side.
         keys: (N, 2) int32 tile and index.
         widened: (N,) float32, how many times the stream's own side the crop shows; above 1 for a cell too large for it.
-        cut: (N,) bool, whether a border of the picture or of the tile cuts the cell, so that its shape is not to be told.
     """
 
     stream: str
     pixels: NDArray[np.uint8]
     keys: NDArray[np.int32]
     widened: NDArray[np.float32]
-    cut: NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Count the crops."""
@@ -47,7 +45,7 @@ class Crops:
 
     def __getitem__(self, rows: slice) -> Crops:
         """Slice by rows, without a copy."""
-        return Crops(self.stream, self.pixels[rows], self.keys[rows], self.widened[rows], self.cut[rows])
+        return Crops(self.stream, self.pixels[rows], self.keys[rows], self.widened[rows])
 
     @property
     def rows(self) -> int:
@@ -62,7 +60,7 @@ class Crops:
     @property
     def nbytes(self) -> int:
         """Bytes it holds in a queue."""
-        return int(self.pixels.nbytes + self.keys.nbytes + self.widened.nbytes + self.cut.nbytes)
+        return int(self.pixels.nbytes + self.keys.nbytes + self.widened.nbytes)
 
 
 @dataclass(frozen=True, eq=False)

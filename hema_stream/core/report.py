@@ -96,7 +96,7 @@ class SiteReport(_Part):
 
 
 class RbcAnalysis(_Part):
-    """Morphology of red cells; total = classified + unknown + unclassified + clumps."""
+    """Morphology of red cells; total = classified + unknown + unclassified + cut + clumps."""
 
     total: int = Field(description="Red findings counted; equals summary.rbc_count.")
     classified: int = Field(description="Denominator of distribution and rate: single, classified, not unknown.")
@@ -104,6 +104,7 @@ class RbcAnalysis(_Part):
     gradable_note: str = Field(description="Why it is not gradable; empty where it is.")
     unknown: int = Field(description="Single cells whose confidence is under their class's threshold.")
     unclassified: int = Field(description="Single cells whose classification was lost or never came.")
+    cut: int = Field(description="Single cells that a border cuts: the shape of a part is not the cell's, and not graded.")
     clumps: int = Field(description="Findings over a cell's largest area.")
     in_clumps: int = Field(description="Estimate, from area, of the cells within the clumps.")
     distribution: dict[str, Share]

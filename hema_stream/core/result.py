@@ -96,10 +96,12 @@ class TallyResult:
     @property
     def whole(self) -> NDArray[np.bool_]:
         """(N,) single cells of which nothing is cut off, neither by a tile's edge nor by the picture's."""
-        boxes, margin = self.cells.boxes, self.cells.scale
-        inside = (boxes[:, :2] >= margin).all(axis=1)
-        inside &= (boxes[:, 2:] <= np.array([self.slide.width, self.slide.height]) - margin).all(axis=1)
-        return np.asarray(self.single & ~self.truncated & inside)
+        return np.asarray(self.single & ~self.cells.cut((self.slide.width, self.slide.height)))
+
+    @property
+    def ungraded(self) -> NDArray[np.bool_]:
+        """(N,) single red cells that a border cuts: the shape of a part is not the cell's."""
+        return np.asarray(self.single & ~self.whole & (self.cells.kind == Kind.RBC) & (self.best >= 0))
 
     @property
     def diameters_um(self) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ class ClassElsewhere(BaseModel):
         false_positive: cells of other classes that were called this, and all such cells.
         recall: cells of this class that were called so, and all of them; None where no such laboratory has any.
         laboratories: how many left-out laboratories the recall was measured in.
+        worst: the false positives of the left-out laboratory of at least 200 such cells with the largest share of them.
         note: for the reader.
     """
 
@@ -31,12 +32,16 @@ class ClassElsewhere(BaseModel):
     false_positive: tuple[int, int]
     recall: tuple[int, int] | None = None
     laboratories: int = 0
+    worst: tuple[int, int] | None = None
     note: str = ""
 
     def rates(self) -> ClassRates:
         """The same as the report's code takes it."""
         return ClassRates(
-            Rate(*self.false_positive), None if self.recall is None else Rate(*self.recall), self.laboratories
+            Rate(*self.false_positive),
+            None if self.recall is None else Rate(*self.recall),
+            self.laboratories,
+            None if self.worst is None else Rate(*self.worst),
         )
 
 

@@ -75,4 +75,4 @@ class Central(Stage):
             item.tile.fine, place[None], sides_um / fine_mpp, geometry.side_px, calibration.background
         )
         yield "found", CentralCell(bool(kind), kind, calibration.scale.source.value)
-        yield "src", Crops(self.stream, pixels, np.zeros((1, 2), np.int32), widened, np.zeros(1, bool))
+        yield "src", Crops(self.stream, pixels, np.zeros((1, 2), np.int32), widened)

@@ -134,8 +134,6 @@ class Classify(BatchTransform[Crops, Labels]):
         probabilities = own if self._site is None else self._site.correct(own, answers.features)
         best = self._taxonomy.best(probabilities)
         unknown = self._taxonomy.unknown(probabilities, best)
-        if self.stream == "rbc":  # the shape of a part is not the cell's
-            unknown |= np.concatenate([item.cut for item in items])
         features = answers.features.astype(np.float16) if self.keep_features else None
         return [
             Labels(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hema_stream.core.calibration import Calibration
 from hema_stream.core.cells import CellTable, Kind, Priority
@@ -23,7 +22,6 @@ STREAMS = {"rbc": Kind.RBC, "wbc": Kind.WBC}
 @dataclass(frozen=True)
 class _Placement:
     calibration: Calibration
-    size: tuple[float, float]
 
 
 class Route(Stage):
@@ -47,8 +45,8 @@ class Route(Stage):
         self._geometry = {stream: load_geometry(stream) for stream in STREAMS}
 
     def negotiate(self, caps: Caps) -> tuple[Caps, _Placement]:
-        """Keep the background colour, which fills what lies outside the picture, and the picture's size."""
-        return caps, _Placement(caps.calibration, (caps.slide.width, caps.slide.height))
+        """Keep the background colour, which fills what lies outside the picture."""
+        return caps, _Placement(caps.calibration)
 
     def process(self, item: Segmented, state: _Placement, pad: str = "sink") -> Iterator[tuple[str, Any]]:
         """Send one tile's table to ``cells`` and its crops to ``rbc`` and ``wbc``."""
@@ -59,9 +57,9 @@ class Route(Stage):
             owned = cells.priority == Priority.OWNED
             now, later = np.flatnonzero(single & owned), np.flatnonzero(single & ~owned)
             if len(now):
-                yield stream, self._crop(stream, item.tile, cells, now, state)
+                yield stream, self._crop(stream, item.tile, cells, now, state.calibration)
             if len(later):
-                late.append(self._crop(stream, item.tile, cells, later, state))
+                late.append(self._crop(stream, item.tile, cells, later, state.calibration))
         spec, factor = item.tile.spec, state.calibration.scale.canonical
         x0, y0, x1, y1 = (v * factor for v in spec.view)
         yield (
@@ -74,11 +72,11 @@ class Route(Stage):
         return "cells", gap
 
     def _crop(
-        self, stream: str, tile: Tile, cells: CellTable, rows: np.ndarray[Any, Any], state: _Placement
+        self, stream: str, tile: Tile, cells: CellTable, rows: np.ndarray[Any, Any], calibration: Calibration
     ) -> Crops:
         from hema_models.cropping import crop_sides, gather_crops
 
-        geometry, calibration = self._geometry[stream], state.calibration
+        geometry = self._geometry[stream]
         sides_um, widened = crop_sides(cells.boxes[rows], calibration.scale, geometry.side_um)
         fine_mpp = calibration.scale.mpp * cells.scale / tile.fine_scale
         centres = (cells.centroid[rows] / cells.scale - np.array(tile.spec.box[:2])) * tile.fine_scale
@@ -87,12 +85,5 @@ class Route(Stage):
             gather_crops(tile.fine, centres, sides_um / fine_mpp, geometry.side_px, calibration.background),
             cells.keys[rows],
             widened,
-            cut_cells(cells, state.size)[rows],
         )
 
-
-def cut_cells(cells: CellTable, size: tuple[float, float]) -> NDArray[np.bool_]:
-    """Which cells the border of a picture (width, height in level-0 pixels) or of a tile cuts, (N,) bool."""
-    margin, boxes = cells.scale, cells.boxes
-    inside = (boxes[:, :2] >= margin).all(axis=1) & (boxes[:, 2:] <= np.array(size) - margin).all(axis=1)
-    return np.asarray(~inside | (cells.priority == Priority.EDGE))

@@ -39,7 +39,17 @@ def of_counts(counts: Mapping[str, int], panel: Panel, naming: Naming | None = N
     return Figures(
         cells=counts.get("cells", 0),
         red=_red(
-            morphology(red, counts.get("rbc", 0), counts.get("rbc/unknown", 0), 0, None, panel, naming=naming), panel
+            morphology(
+                red,
+                counts.get("rbc", 0),
+                counts.get("rbc/unknown", 0),
+                0,
+                None,
+                panel,
+                cut=counts.get("rbc/cut", 0),
+                naming=naming,
+            ),
+            panel,
         ),
         white=_white(
             differential(white, counts.get("wbc", 0), counts.get("wbc/unknown", 0), panel, naming=naming), panel

@@ -132,6 +132,7 @@ class RedFigures(_Part):
     total: int
     classified: int = Field(description="Denominator of distribution and abnormal.")
     unknown: int
+    cut: int = Field(description="Cells that a border cuts, which are not graded.")
     wanted: int = Field(description="How many the panel wants classified.")
     gradable: bool = Field(description="Whether few enough cells are unknown; where not, percentages are null.")
     gradable_note: str

@@ -24,6 +24,8 @@ from hema_stream.core.errors import ConfigError
 from hema_stream.core.rates import Rates
 from hema_stream.core.taxonomy import load_taxonomy
 
+ENOUGH = 200
+"""Cells of other classes from which a laboratory's own rate is told."""
 DEALT = {"wbc": frozenset({"pbc_barcelona"}), "rbc": frozenset({"chula_rbc12"})}
 """Sources too large or too rich to leave out: their cells were dealt to the runs, which saw the laboratory's others."""
 
@@ -38,7 +40,7 @@ def elsewhere(answers: Answers, dealt: Collection[str] | None = None) -> dict[st
 
     Returns:
         For each class that a network learns: ``false_positive`` [k, of], ``recall`` [k, of] or None, ``laboratories``
-        (how many the recall was measured in), ``note``.
+        (how many the recall was measured in), ``worst`` ([k, of] of the laboratory with the most errors) or None, ``note``.
     """
     told = answers.of_labels()
     near = np.isin(told.sources, list(DEALT[told.stream] if dealt is None else dealt))
@@ -55,6 +57,7 @@ def elsewhere(answers: Answers, dealt: Collection[str] | None = None) -> dict[st
             "false_positive": _count(mine, others),
             "recall": _count(mine, far) if far.any() else None,
             "laboratories": len(np.unique(told.laboratories[far])),
+            "worst": _worst(mine, others, told.laboratories),
             "note": _note(mine, own & near, told.laboratories),
         }
     return out
@@ -80,6 +83,15 @@ def errors_by_laboratory(answers: Answers) -> dict[str, dict[str, list[int]]]:
 def elsewhere_rates(answers: Answers) -> Rates:
     """The same as a report's rules take it."""
     return {name: ClassElsewhere.model_validate(did).rates() for name, did in elsewhere(answers).items()}
+
+
+def _worst(
+    mine: NDArray[np.bool_], others: NDArray[np.bool_], laboratories: NDArray[np.str_]
+) -> list[int] | None:
+    """The laboratory of at least ``ENOUGH`` cells of other classes of which the largest share was called this."""
+    counts = [_count(mine, others & (laboratories == name)) for name in np.unique(laboratories[others])]
+    told = [count for count in counts if count[1] >= ENOUGH]
+    return max(told, key=lambda count: count[0] / count[1]) if told else None
 
 
 def _count(called: NDArray[np.bool_], among: NDArray[np.bool_]) -> list[int]:

@@ -17,7 +17,6 @@ class _OnDisk:
     stream: str
     keys: NDArray[np.int32]
     widened: NDArray[np.float32]
-    cut: NDArray[np.bool_]
     offset: int
     shape: tuple[int, ...]
 
@@ -53,8 +52,7 @@ class HeldCrops:
             for part in self._tiles.get(int(tile), []):
                 rows = np.flatnonzero(np.isin(part.keys[:, 1], wanted))
                 if len(rows):
-                    pixels = self._pixels(part)[rows]
-                    out.append(Crops(part.stream, pixels, part.keys[rows], part.widened[rows], part.cut[rows]))
+                    out.append(Crops(part.stream, self._pixels(part)[rows], part.keys[rows], part.widened[rows]))
         return out
 
     def forget(self, tile: int) -> None:
@@ -79,7 +77,7 @@ class HeldCrops:
             self._file = tempfile.TemporaryFile(prefix="hema-stream-crops-")  # noqa: SIM115  lives as long as the slide
         offset = self._file.seek(0, 2)
         self._file.write(np.ascontiguousarray(part.pixels).data)
-        return _OnDisk(part.stream, part.keys, part.widened, part.cut, offset, part.pixels.shape)
+        return _OnDisk(part.stream, part.keys, part.widened, offset, part.pixels.shape)
 
     def _pixels(self, part: Crops | _OnDisk) -> NDArray[np.uint8]:
         if isinstance(part, Crops):

@@ -29,6 +29,7 @@ class _TileStanding:
     unknown: NDArray[np.bool_]
     lost: NDArray[np.bool_]
     final: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
 
     @classmethod
     def of(cls, size: int) -> _TileStanding:
@@ -38,6 +39,7 @@ class _TileStanding:
             np.zeros(size, bool),
             np.full(size, NO_LABEL, np.int16),
             np.zeros(size, np.float32),
+            np.zeros(size, bool),
             np.zeros(size, bool),
             np.zeros(size, bool),
             np.zeros(size, bool),
@@ -56,10 +58,12 @@ class Standings:
     """Who is counted, as what; and running counts of it.
 
     Args:
+        size: width and height of the picture, level-0 pixels; a red cell that its border cuts is not graded.
         taxonomies: by stream; those of a site may take the place of the shipped ones before its labels come.
     """
 
-    def __init__(self, taxonomies: dict[str, Taxonomy]) -> None:
+    def __init__(self, taxonomies: dict[str, Taxonomy], size: tuple[float, float]) -> None:
+        self._size = size
         self.taxonomies = taxonomies
         self._tiles: dict[int, _TileStanding] = {}
         self._held: dict[int, list[Labels]] = {}
@@ -73,12 +77,14 @@ class Standings:
             Labels that had come before their cell was counted, or before it was retracted and came back.
         """
         known: list[Labels] = []
+        cut = cells.cut(self._size) & (cells.kind == Kind.RBC)
         for tile, rows in _by_tile(cells.tile):
             numbers = cells.index[rows]
             standing = self._grow(tile, int(numbers.max()) + 1)
             fresh = ~standing.counted[numbers]
             standing.kind[numbers] = cells.kind[rows]
             standing.single[numbers] = cells.clump[rows] == 0
+            standing.cut[numbers] = cut[rows]
             standing.counted[numbers] = True
             self._count(standing, numbers[fresh], +1)
             for labels in self._held.get(tile, ()):
@@ -160,6 +166,9 @@ class Standings:
 
     def _count_classes(self, stream: str, standing: _TileStanding, numbers: NDArray[np.integer], sign: int) -> None:
         labelled = numbers[standing.best[numbers] != NO_LABEL]
+        cut = standing.cut[labelled]
+        self.counts[f"{stream}/cut"] += sign * int(cut.sum())
+        labelled = labelled[~cut]
         unknown = standing.unknown[labelled]
         self.counts[f"{stream}/unknown"] += sign * int(unknown.sum())
         best, counts = np.unique(standing.best[labelled[~unknown]], return_counts=True)

@@ -78,7 +78,11 @@ class Tally(Stage):
             return None, state
         taxonomies = {stream: Naming().taxonomy(stream) for stream in STREAM_OF_KIND.values()}
         opened = _Counting(
-            caps.slide, caps.calibration, caps.plan, Standings(taxonomies), Ledger(range(len(caps.plan)))
+            caps.slide,
+            caps.calibration,
+            caps.plan,
+            Standings(taxonomies, (caps.slide.width, caps.slide.height)),
+            Ledger(range(len(caps.plan))),
         )
         opened.learn(caps)
         return caps, opened

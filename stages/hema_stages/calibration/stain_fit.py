@@ -80,12 +80,13 @@ def _out_of_range(
     matrix: NDArray[np.float32], strength: NDArray[np.float32], mean: NDArray[np.float32], limits: StainLimits
 ) -> str:
     """Say why a fit is out of range; empty where it is within."""
+    # First of all: between two vectors that are one, the strengths are any split.
+    if np.degrees(np.arccos(np.clip(matrix[:, 0] @ matrix[:, 1], -1, 1))) < limits.angle:
+        return "one stain where there should be two"
     if (strength < limits.low).any():
         return "stain too weak"
     if (strength > limits.high).any():
         return "stain too strong"
-    if np.degrees(np.arccos(np.clip(matrix[:, 0] @ matrix[:, 1], -1, 1))) < limits.angle:
-        return "one stain where there should be two"
     if mean[1] / np.linalg.norm(mean) < limits.green or (matrix <= LEAST_COMPONENT).any():
         return "colours are not those of a Romanowsky stain"
     return ""

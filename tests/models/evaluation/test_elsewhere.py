@@ -36,7 +36,7 @@ def red(*rows: dict[str, str]) -> Answers:
 def test_an_unknown_cell_was_not_called() -> None:
     did = elsewhere(red(row("pbc", "normal", "schistocyte"), row("pbc", "normal", "schistocyte", unknown=1)))
     assert did["schistocyte"]["false_positive"] == [1, 2]
-    assert did["normal"] == {"false_positive": [0, 0], "recall": [0, 2], "laboratories": 1, "note": ""}
+    assert did["normal"] == {"false_positive": [0, 0], "recall": [0, 2], "laboratories": 1, "worst": None, "note": ""}
 
 
 def test_a_class_that_the_label_allows_is_no_error_and_no_evidence() -> None:
@@ -60,6 +60,7 @@ def test_a_source_dealt_to_the_runs_is_told_in_the_note_alone() -> None:
         "false_positive": [0, 0],
         "recall": None,
         "laboratories": 0,
+        "worst": None,
         "note": "1 of 1 found in held-out cells of chula_rbc12, whose other cells were trained on",
     }
 
@@ -86,6 +87,14 @@ def test_errors_by_laboratory_add_up() -> None:
     answers = red(*(row(*cell) for cell in cells))
     assert errors_by_laboratory(answers)["sickle"] == {"bccd": [1, 1], "pbc": [1, 2]}
     assert elsewhere(answers)["sickle"]["false_positive"] == [2, 3]
+
+
+def test_the_worst_laboratory_is_one_of_enough_cells() -> None:
+    cells = [row("pbc", "normal", "sickle")] * 3 + [row("bccd", "round", "normal")] * 199
+    assert elsewhere(red(*cells))["sickle"]["worst"] is None
+    told = elsewhere(red(*cells, row("bccd", "round", "sickle")))["sickle"]
+    assert told["worst"] == [1, 200]
+    assert told["false_positive"] == [4, 203]
 
 
 def test_measured_classes_are_no_networks() -> None:

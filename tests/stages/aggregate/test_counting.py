@@ -56,7 +56,7 @@ def cells(tile: int, boxes: list, kinds: list[int], priority: list[int], score: 
 
 def crops(tile: int, indices: list[int], stream: str = "rbc") -> Crops:
     keys = np.array([[tile, i] for i in indices], np.int32)
-    return Crops(stream, np.full((len(indices), 8, 8, 3), tile + 1, np.uint8), keys, np.ones(len(indices), np.float32), np.zeros(len(indices), bool))
+    return Crops(stream, np.full((len(indices), 8, 8, 3), tile + 1, np.uint8), keys, np.ones(len(indices), np.float32))
 
 
 def labels(keys: list, best: int = 0, stream: str = "rbc") -> Labels:
@@ -139,7 +139,7 @@ class TestTally:
         stage, state = opened_tally()
         _, early = stage.process(labels([[0, 0]]), state)
         assert not len(early.labelled[0])
-        _, added = stage.process(CellDelta(cells(0, [[0, 0, 9, 9]] * 2, [0, 0], [2, 2]), NONE, NONE, NONE), state)
+        _, added = stage.process(CellDelta(cells(0, [[20, 20, 29, 29]] * 2, [0, 0], [2, 2]), NONE, NONE, NONE), state)
         assert added.labelled[0].keys.tolist() == [[0, 0]]
         assert added.counts["rbc/normal"] == 1
         _, late = stage.process(labels([[0, 1], [0, 0]], best=3), state)
@@ -149,7 +149,7 @@ class TestTally:
 
     def test_what_comes_back_brings_its_label(self) -> None:
         stage, state = opened_tally()
-        table = cells(0, [[0, 0, 9, 9]], [0], [1])
+        table = cells(0, [[20, 20, 29, 29]], [0], [1])
         stage.process(CellDelta(table, NONE, NONE, NONE), state)
         stage.process(labels([[0, 0]]), state)
         _, gone = stage.process(CellDelta(CellTable.empty(), np.array([[0, 0]], np.int32), NONE, NONE), state)
@@ -161,7 +161,7 @@ class TestTally:
     def test_a_cell_without_class_or_reason_fails_loudly(self) -> None:
         stage, state = opened_tally()
         ended = dict.fromkeys(range(len(CAPS.plan)), "analysed")
-        stage.process(CellDelta(cells(0, [[0, 0, 9, 9]], [0], [2]), NONE, NONE, NONE, ended), state)
+        stage.process(CellDelta(cells(0, [[20, 20, 29, 29]], [0], [2]), NONE, NONE, NONE, ended), state)
         with pytest.raises(CountError, match="neither a class nor a reason"):
             list(stage.finish(state))
         stage.gap(Gap(np.array([[0, 0]], np.int32), "out-of-memory"), state)
@@ -177,7 +177,7 @@ class TestTally:
 
     def test_cancelled_tiles_make_a_partial_result(self) -> None:
         stage, state = opened_tally()
-        stage.process(CellDelta(cells(0, [[0, 0, 9, 9]], [2], [2]), NONE, NONE, NONE, {0: "analysed"}), state)
+        stage.process(CellDelta(cells(0, [[20, 20, 29, 29]], [2], [2]), NONE, NONE, NONE, {0: "analysed"}), state)
         ((_, result),) = list(stage.cancelled(state))
         assert result.status == "partial"
         assert result.tiles["cancelled"] == len(CAPS.plan) - 1
@@ -200,7 +200,7 @@ class TestTally:
         for action, tile, index, best in steps:
             key = (tile, index)
             if action == "add":
-                table = cells(tile, [[0, 0, 9, 9]] * 4, [Kind.RBC] * 4, [2] * 4).take(np.array([index]))
+                table = cells(tile, [[20, 20, 29, 29]] * 4, [Kind.RBC] * 4, [2] * 4).take(np.array([index]))
                 _, delta = stage.process(CellDelta(table, NONE, NONE, NONE), state)
                 counted.add(key)
             elif action == "retract" and key in counted:

@@ -48,6 +48,15 @@ export interface Share {
   of: number;
   percent: number | null;
   ci95: [number, number] | null;
+  /** Of all cells, unknown ones in the denominator; and the limits that the unknown could widen. */
+  percent_of_all: number | null;
+  with_unknown: [number, number] | null;
+}
+
+/** What a class is known to do in laboratories left out of training, in words. */
+export interface Elsewhere {
+  laboratories: number;
+  text: string;
 }
 
 export interface Flag {
@@ -55,19 +64,29 @@ export interface Flag {
   wording: string;
   n: number;
   of: number;
+  figure: string;
+  note: string;
 }
 
-export interface RedFigures {
+interface Gradable {
+  gradable: boolean;
+  gradable_note: string;
+  flags: Flag[];
+  candidates: Flag[];
+  elsewhere: Record<string, Elsewhere>;
+}
+
+export interface RedFigures extends Gradable {
   total: number;
   classified: number;
   unknown: number;
   wanted: number;
+  cut: number;
   distribution: Record<string, Share>;
   abnormal: Share;
-  flags: Flag[];
 }
 
-export interface WhiteFigures {
+export interface WhiteFigures extends Gradable {
   total: number;
   classified: number;
   beside: number;
@@ -77,13 +96,14 @@ export interface WhiteFigures {
   neutrophils_total: Share;
   immature_granulocytes: Share;
   per_100_wbc: Record<string, number | null>;
-  flags: Flag[];
 }
 
 export interface Figures {
   cells: number;
   red: RedFigures;
   white: WhiteFigures;
+  site: { name: string; version: number } | null;
+  calibration_note: string;
 }
 
 /** The head of report.json, as far as it is shown. */

@@ -48,6 +48,7 @@ def assert_equal(state: dict[str, Any], report: dict[str, Any]) -> None:
     classes = {f"rbc/{name}": share["count"] for name, share in report["rbc_analysis"]["distribution"].items()}
     classes |= {f"wbc/{name}": count for name, count in report["wbc_differential"]["distribution"].items()}
     classes |= {"rbc/unknown": report["rbc_analysis"]["unknown"], "wbc/unknown": report["wbc_differential"]["unknown"]}
+    classes |= {"rbc/cut": report["rbc_analysis"]["cut"]}
     assert {name: n for name, n in classes.items() if n} == {n: c for n, c in counts.items() if "/" in n and c}
     tiles = report["quality_metrics"]["tiles"]
     assert state["progress"] == {**tiles, "planned": sum(tiles.values())}

@@ -40,7 +40,8 @@ def elsewhere(answers: Answers, dealt: Collection[str] | None = None) -> dict[st
 
     Returns:
         For each class that a network learns: ``false_positive`` [k, of], ``recall`` [k, of] or None, ``laboratories``
-        (how many the recall was measured in), ``worst`` ([k, of] of the laboratory with the most errors) or None, ``note``.
+        (how many the recall was measured in), ``worst`` ([k, of] of the laboratory that errs most, None where none has
+        ``ENOUGH`` cells), ``note``.
     """
     told = answers.of_labels()
     near = np.isin(told.sources, list(DEALT[told.stream] if dealt is None else dealt))
@@ -85,9 +86,7 @@ def elsewhere_rates(answers: Answers) -> Rates:
     return {name: ClassElsewhere.model_validate(did).rates() for name, did in elsewhere(answers).items()}
 
 
-def _worst(
-    mine: NDArray[np.bool_], others: NDArray[np.bool_], laboratories: NDArray[np.str_]
-) -> list[int] | None:
+def _worst(mine: NDArray[np.bool_], others: NDArray[np.bool_], laboratories: NDArray[np.str_]) -> list[int] | None:
     """The laboratory of at least ``ENOUGH`` cells of other classes of which the largest share was called this."""
     counts = [_count(mine, others & (laboratories == name)) for name in np.unique(laboratories[others])]
     told = [count for count in counts if count[1] >= ENOUGH]

@@ -128,15 +128,17 @@ def test_slides_of_normal_cells_raise_nothing_and_true_cells_are_found_by_their_
     assert told["healthy"]["all"]["flagged"]["k"] == 0
     assert told["healthy"]["all"]["slides"] == plan()["healthy"]
     schistocytes = told["power"]["schistocyte"]["at"]
-    assert schistocytes["0.0025"]["flagged"] == 0
+    assert schistocytes["0.0000"]["flagged"] == schistocytes["0.0025"]["flagged"] == 0
     assert schistocytes["0.0200"]["flagged"] == plan()["abnormal"]
     assert told["power"]["infected"]["at"]["0.0050"]["flagged"] == plan()["abnormal"]
     blasts = told["power"]["blast"]["at"]["0.0800"]
     assert blasts == {"slides": plan()["abnormal"], "flagged": 0, "at_least_candidate": plan()["abnormal"]}
 
 
-def test_slides_of_cells_falsely_called_are_flagged() -> None:
-    assert claimed("malaria_infected")["healthy"]["all"]["flagged"]["share"] == 1
+def test_slides_of_cells_falsely_called_are_flagged_without_a_true_one() -> None:
+    told = claimed("malaria_infected")
+    assert told["healthy"]["all"]["flagged"]["share"] == 1
+    assert told["power"]["infected"]["at"]["0.0000"]["flagged"] == plan()["abnormal"]
 
 
 def test_the_reports_own_rules_are_asked() -> None:

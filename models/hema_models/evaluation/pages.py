@@ -48,6 +48,8 @@ def _part(figures: Figures) -> Iterator[str]:
             yield from ("", "### Fields", "", *_named({lab: f["round"] for lab, f in own.items()}), "", *_fields(own))
         elif key == "round":
             yield from ("", "### Round whole cells", "", *_named(own))
+        elif key == "red_unknown":
+            yield from ("", "### Red cells unknown", "", *_unknown(own))
         elif key == "detection":
             yield from ("", "### Detection", "", *_detection(own))
         elif key == "slides":
@@ -111,6 +113,10 @@ def _fields(labs: Figures) -> Iterator[str]:
         for lab, own in labs.items()
     )
     yield from _table(head, rows)
+
+
+def _unknown(sources: Figures) -> Iterator[str]:
+    yield from _table(("source", "cells", "unknown"), ((name, own["of"], _share(own)) for name, own in sources.items()))
 
 
 def _elsewhere(classes: Figures) -> Iterator[str]:

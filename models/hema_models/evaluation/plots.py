@@ -12,6 +12,8 @@ from hema_stream.core.errors import ConfigError
 
 Figures = Mapping[str, Any]
 STREAMS = {"white": "wbc", "red": "rbc", "points": "points", "wbc": "wbc", "rbc": "rbc"}
+TELLING = 10
+"""Cells from which a bin of confidence is drawn: the share right of fewer is mostly chance."""
 
 
 def write_plots(document: Figures, folder: Path) -> list[str]:
@@ -68,14 +70,23 @@ def _accuracy(axes: Any, sources: Figures) -> None:
 
 def _calibration(axes: Any, sources: Figures) -> None:
     axes.plot([0, 1], [0, 1], color="#999", linestyle="--")
+    _many(axes)
     for name, own in sources.items():
-        told = np.array(own["reliability"])
+        told = np.array([one for one in own["reliability"] if one[2] >= TELLING]).reshape(-1, 3)
         axes.plot(told[:, 0], told[:, 1], marker="o", label=f"{name} ({own['calibration_error']:.3f})")
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share right")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel=f"share right, bins of {TELLING} cells or more")
     axes.legend(fontsize=7, title="calibration error", title_fontsize=7)
 
 
+def _many(axes: Any) -> None:
+    """More sources than ten have a colour of their own each."""
+    from matplotlib import colormaps
+
+    axes.set_prop_cycle(color=[colormaps["tab20"](n) for n in range(20)])
+
+
 def _risk(axes: Any, sources: Figures) -> None:
+    _many(axes)
     for name, own in sources.items():
         axes.plot([float(s) for s in own["risk_at"]], list(own["risk_at"].values()), marker="o", label=name)
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel="share kept, the most confident first", ylabel="share wrong of these")
@@ -116,12 +127,12 @@ def _names(axes: Any, labs: Figures) -> None:
 def _power(axes: Any, kinds: Figures) -> None:
     flagged = {name: own for name, own in kinds.items() if own["flags"]}
     for number, (name, own) in enumerate(flagged.items()):
-        shares = [100 * float(share) for share in own["at"]]
+        told = {100 * float(share): at for share, at in own["at"].items() if float(share)}
         for key, style in (("flagged", "-"), ("at_least_candidate", ":")):
-            value = [at[key] / at["slides"] for at in own["at"].values()]
+            value = [at[key] / at["slides"] for at in told.values()]
             label = name if key == "flagged" else f"{name}, candidate at least"
-            axes.plot(shares, value, marker="o", linestyle=style, color=f"C{number}", label=label)
-    ticks = sorted({100 * float(share) for own in flagged.values() for share in own["at"]})
+            axes.plot(list(told), value, marker="o", linestyle=style, color=f"C{number}", label=label)
+    ticks = sorted({100 * float(share) for own in flagged.values() for share in own["at"] if float(share)})
     axes.set(xscale="log", ylim=(0, 1.02), xlabel="true share, %", ylabel="share of slides found")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()

@@ -38,7 +38,10 @@ def document() -> dict[str, Any]:
     ])  # fmt: skip
     names = named(np.array([0, 0, 3]), np.array([False, True, False]))
     told = {"slides": 3, "flagged": 1, "flags": {"parasite_suspected": 1}, "candidates": {}}
-    at = {"0.0050": {"slides": 4, "flagged": 2, "at_least_candidate": 3}}
+    at = {
+        "0.0000": {"slides": 4, "flagged": 0, "at_least_candidate": 1},
+        "0.0050": {"slides": 4, "flagged": 2, "at_least_candidate": 3},
+    }
     return {
         "made_of": MADE,
         "product": {
@@ -57,6 +60,7 @@ def document() -> dict[str, Any]:
             "rbc_elsewhere": elsewhere(red),
             "rbc_errors": errors_by_laboratory(red),
             "round": {"pbc": names},
+            "red_unknown": {"bccd": share(3, 12)},
         },
     }  # fmt: skip
 
@@ -72,6 +76,8 @@ def test_the_page_tells_every_figure(document: dict[str, Any], tmp_path: Path) -
         "| normal | pbc: 1 of 2 (50.00%) |  |  |",
         "| rbc | pbc | 2 | 9 | 0.900 (0.800 to 1.000) | 1.000 | 0.500 |",
         "| all | 3 | 33.3% (6.2% to 79.2%) | parasite_suspected 1 |",
+        "| bccd | 12 | 25.0%",
+        "| infected | 0.00% | 0 of 4 | 1 of 4 |",
         "| infected (asked) | 0.50% | 2 of 4 | 3 of 4 |",
         "| sickle | 0.50% | no flag | no flag |",
     ):

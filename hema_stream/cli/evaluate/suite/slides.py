@@ -166,7 +166,7 @@ def _power(pools: Pools, claims: Mapping[str, Claims], rng: np.random.Generator)
     out: dict[str, Any] = {}
     for name, kind in asked["kinds"].items():
         if name in pools.abnormal and pools.laboratories:
-            shares = sorted({*asked["shares"], kind["share"]})
+            shares = sorted({0.0, *asked["shares"], kind["share"]})  # without any: how often the flag is a false one
             found = {f"{share:.4f}": _found(pools, claims, name, kind, share, rng) for share in shares}
             flags = [code for code in kind["flags"] if all(code in asks.panel.flags for asks in claims.values())]
             out[name] = {"asked": kind["share"], "flags": flags, "at": found}

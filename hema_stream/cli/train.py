@@ -134,7 +134,7 @@ def _classifier(
     recipe = replace(recipe, healthy=Healthy(healthy, healthy_lab, ungraded_lab)) if healthy else recipe
     recipe = replace(recipe, rounds=(replace(recipe.rounds[0], passes=passes),)) if passes else recipe
     crops, held, logits = train_classifier(stream, data, classes, start, out, recipe, architecture, click.echo)
-    asked = {"views": recipe.views, "sure": recipe.sure, "second_look": recipe.second_look}
+    asked: dict[str, Any] = {"views": recipe.views, "sure": recipe.sure, "second_look": recipe.second_look}
     asked["colours"] = "density" if recipe.density else "own"
     card = write_card(out, architecture, stream, classes, "research use; see the data", **asked)
     click.echo(f"card: {card}")

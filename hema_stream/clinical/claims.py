@@ -32,10 +32,10 @@ def corrected_share(found: Rate, rates: ClassRates) -> float | None:
 def corrected_limits(found: Rate, rates: ClassRates, level: float = LEVEL) -> tuple[float, float]:
     """Lower and upper limit, 0..1, of the true share, each one-sided at ``level``.
 
-    Share, false positives (those of the unluckiest laboratory left out) and recall are binomials of their own. Each alone is moved to its exact limits, and the three
-    distances of the corrected share are added as squares (the method of variance estimates recovery: Zou and Donner,
-    Stat Med 27:1693, 2008). No random draws. (0, 1) where nothing can be told: no cells, or rates within whose limits
-    cells of the class are called no more often than others are.
+    Share, false positives (those of the unluckiest laboratory left out) and recall are binomials of their own. Each
+    alone is moved to its exact limits, and the three distances of the corrected share are added as squares (the method
+    of variance estimates recovery: Zou and Donner, Stat Med 27:1693, 2008). No random draws. (0, 1) where nothing can
+    be told: no cells, or rates within whose limits cells of the class are called no more often than others are.
 
     Args:
         found: cells that were called this, of all that were asked, unknown ones included.

@@ -27,7 +27,7 @@ class ClassRates:
         false_positive: cells of other classes that were called this, of all such cells.
         recall: cells of this class that were called so, of all of them; None where none was there.
         laboratories: how many left-out laboratories the recall was measured in.
-        worst: the false positives of the left-out laboratory with the most of them; None where they were not told apart.
+        worst: the false positives of the left-out laboratory with the most of them; None where none was told apart.
     """
 
     false_positive: Rate
@@ -38,7 +38,11 @@ class ClassRates:
     @property
     def unlucky(self) -> Rate:
         """The false positives to expect where one is not lucky: laboratories differ by more than chance."""
-        return self.worst if self.worst is not None and self.worst.share > self.false_positive.share else self.false_positive
+        return (
+            self.worst
+            if self.worst is not None and self.worst.share > self.false_positive.share
+            else self.false_positive
+        )
 
 
 Rates = Mapping[str, ClassRates]

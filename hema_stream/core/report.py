@@ -104,7 +104,9 @@ class RbcAnalysis(_Part):
     gradable_note: str = Field(description="Why it is not gradable; empty where it is.")
     unknown: int = Field(description="Single cells whose confidence is under their class's threshold.")
     unclassified: int = Field(description="Single cells whose classification was lost or never came.")
-    cut: int = Field(description="Single cells that a border cuts: the shape of a part is not the cell's, and not graded.")
+    cut: int = Field(
+        description="Single cells that a border cuts: the shape of a part is not the cell's, and not graded."
+    )
     clumps: int = Field(description="Findings over a cell's largest area.")
     in_clumps: int = Field(description="Estimate, from area, of the cells within the clumps.")
     distribution: dict[str, Share]

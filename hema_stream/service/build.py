@@ -14,7 +14,7 @@ from hema_stream.core.report import Identity
 from hema_stream.flow import Pipeline, parse_launch
 from hema_stream.flow.launch import parse
 
-FIGURELESS = ("service.yaml", "daemon/")
+FIGURELESS = ("service.yaml", "daemon/", "evaluation/")
 """Limits of the service and examples for the daemon, which change no figure."""
 
 BACKENDS = ("openvino", "torch", "onnxruntime")

@@ -1,4 +1,4 @@
-"""Crops whose ground and density do not tell the laboratory: bare ground to white, the slide's own red cell to one density.
+"""Crops whose ground and density tell no laboratory: bare ground to white, the slide's red cells to one density.
 
 Optical density is taken against the slide's own ground (Beer and Lambert) and scaled by channel, so that the slide's
 median red cell has the density of the reference. Each channel's map depends on its own value alone, so it is a table.

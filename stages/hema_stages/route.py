@@ -86,4 +86,3 @@ class Route(Stage):
             cells.keys[rows],
             widened,
         )
-

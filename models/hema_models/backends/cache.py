@@ -18,5 +18,7 @@ CONVERTING = threading.Lock()  # tracing a network is not safe side by side
 def converted_path(card: ModelCard, batch: int, suffix: str, version: str) -> Path:
     """Name the cache file of a card's network for one batch size and one version of the converter."""
     root = Path(os.environ.get("HEMA_STREAM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser())
-    key = hashlib.sha256(f"{card.sha256}/{card.model_dump_json()}/{batch}/{version}/{OUTPUTS}".encode()).hexdigest()[:20]
+    key = hashlib.sha256(f"{card.sha256}/{card.model_dump_json()}/{batch}/{version}/{OUTPUTS}".encode()).hexdigest()[
+        :20
+    ]
     return root / "hema-stream" / f"{card.name}-{batch}-{key}{suffix}"

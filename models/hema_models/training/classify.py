@@ -57,8 +57,8 @@ class ClassifyRecipe:
         within: share of the loss that is taken among the classes of the crop's own laboratory alone, so that a
             laboratory's look tells no class.
         source_balance: power of a laboratory's frequency within a class by which it is drawn more often.
-        borrowed: how often a crop is given the ground and the densities of a crop of any laboratory, so that a look tells
-            no class.
+        borrowed: how often a crop is given the ground and the densities of a crop of any laboratory, so that a look
+            tells no class.
         rare: class to the factor by which it is drawn less often than the balance says.
         density: whether crops are brought to the reference's ground and density first, see ``normalising``.
     """
@@ -92,7 +92,9 @@ RECIPES = {
     "wbc": ClassifyRecipe(
         (Round(8, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7, borrowed=0.25, rare={"blast": 0.4}
     ),
-    "rbc": ClassifyRecipe((Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, views=2, sure=0.8, second_look="green", density=True),
+    "rbc": ClassifyRecipe(
+        (Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, views=2, sure=0.8, second_look="green", density=True
+    ),
 }
 
 
@@ -133,9 +135,11 @@ def train_classifier(
     save_state(model, out)
     report(f"{len(rows)} crops {dict(Counter(crops.labels[rows].tolist()))}; weights in {out}")
     seen = centre(crops.windows[held], side)
-    return crops, held, answer_by_views(
-        partial(answers, model), seen, recipe.views, recipe.sure, recipe.second_look
-    ).logits
+    return (
+        crops,
+        held,
+        answer_by_views(partial(answers, model), seen, recipe.views, recipe.sure, recipe.second_look).logits,
+    )
 
 
 def held_out(crops: LabelledCrops, recipe: ClassifyRecipe) -> NDArray[np.int64]:

@@ -136,8 +136,8 @@ class Healthy:
     Attributes:
         coco: COCO file, its pictures beside it.
         labs: the laboratories in it that took only such people.
-        ungraded: further laboratories, whose people are not said to be healthy but not chosen for a disease of red cells
-            or malaria either: their round cells are ``ROUND``, the others ``HEALTHY``.
+        ungraded: further laboratories, whose people are not said to be healthy, but not chosen for a disease of red
+            cells or malaria either: their round cells are ``ROUND``, the others ``HEALTHY``.
     """
 
     coco: Path

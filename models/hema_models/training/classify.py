@@ -93,7 +93,7 @@ RECIPES = {
         (Round(8, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7, borrowed=0.25, rare={"blast": 0.4}
     ),
     "rbc": ClassifyRecipe(
-        (Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, views=2, sure=0.8, second_look="green", density=True
+        (Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, density=True
     ),
 }
 

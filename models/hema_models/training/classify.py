@@ -92,9 +92,7 @@ RECIPES = {
     "wbc": ClassifyRecipe(
         (Round(8, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7, borrowed=0.25, rare={"blast": 0.4}
     ),
-    "rbc": ClassifyRecipe(
-        (Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, density=True
-    ),
+    "rbc": ClassifyRecipe((Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, density=True),
 }
 
 

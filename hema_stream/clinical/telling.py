@@ -59,8 +59,14 @@ def _sayings(telling: Telling, rates: ClassRates) -> list[str]:
     found = telling.not_found
     if recall is not None and recall.of:
         found = telling.found.format(recall=round(100 * recall.share), laboratories=laboratories)
-    said = [found, telling.called.format(rate=f"{1000 * false.share:.2g}")] if false.of else [found]
+    said = [found, telling.called.format(rate=_per_thousand(false))] if false.of else [found]
     return said if many >= PROVEN else [*said, telling.one_laboratory]
+
+
+def _per_thousand(rate: Rate) -> str:
+    """Two digits of a rare error, whole numbers of a frequent one."""
+    many = 1000 * rate.share
+    return f"{many:.2g}" if many < 10 else f"{many:,.0f}"
 
 
 def _unmeasured(text: str) -> Elsewhere:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from smear import mixed, result_of
 
 from hema_stream.clinical.compose import Composer
@@ -41,6 +42,15 @@ def test_each_class_says_what_it_does_elsewhere() -> None:
     assert "87 %" in told["blast"].text
     assert "3 laboratories" in told["blast"].text
     assert told["blast"].text.endswith("3 in 1,000 other cells are called this by error")
+
+
+@pytest.mark.parametrize(
+    ("false", "told"),
+    [((285, 495), "576 in 1,000"), ((1, 1212), "0.83 in 1,000"), ((0, 500), "0 in 1,000"), ((9, 9), "1,000 in 1,000")],
+)
+def test_errors_are_told_in_plain_numbers(false: tuple[int, int], told: str) -> None:
+    rates = {"target": ClassRates(Rate(*false), Rate(1, 2), 2)}
+    assert f"; {told} other cells" in elsewhere(PANEL, "rbc", Naming({}, {"rbc": rates}))["target"].text
 
 
 def test_a_class_without_a_second_laboratory_is_marked_so() -> None:

@@ -101,12 +101,42 @@ def assert_shown_equals(page: Any, stage: Any, report: dict[str, Any]) -> None:
     for kind in KINDS:
         shown = page.locator(f"[data-count={kind}]").inner_text()
         assert int(shown.replace(",", "")) == report["summary"][f"{kind}_count"]
-    red = page.get_by_role("table", name="Red cell morphology")
-    for row in red.locator("tbody tr").all()[:-1]:
-        number, percent, limits = (cell.inner_text().strip() for cell in row.locator("td").all())
-        share = next(s for s in report["rbc_analysis"]["distribution"].values() if f"{s['count']:,}" == number)
-        assert percent == ("<0.1" if 0 < share["percent"] < 0.05 else f"{share['percent']:.1f}")
-        assert limits == f"{share['ci95'][0]:.1f} to {share['ci95'][1]:.1f}"
+    assert_morphology_shown(page, report["rbc_analysis"])
+
+
+def assert_morphology_shown(page: Any, red: dict[str, Any]) -> None:
+    """Shares of all cells and what the unknown leave open, and the unknown themselves."""
+    region = page.get_by_role("region", name="Red cell morphology")
+    *classes, unknown, abnormal = [
+        [cell.inner_text().strip() for cell in row.locator("td").all()] for row in region.locator("tbody tr").all()
+    ]
+    shares = sorted(red["distribution"].values(), key=lambda share: -share["count"])
+    assert classes == [shown(share) for share in shares]
+    assert abnormal == shown(red["abnormal"])
+    percent = 100 * red["unknown"] / (red["classified"] + red["unknown"])
+    assert unknown == [f"{red['unknown']:,}", shortly(percent), "\N{EN DASH}"]
+    assert_candidates_shown(page, red["candidates"])
+
+
+def assert_candidates_shown(page: Any, candidates: list[dict[str, Any]]) -> None:
+    """Each with its figure and its reason, and none of them among the flags."""
+    listed = page.get_by_role("region", name="Candidates").get_by_role("listitem").all_inner_texts()
+    alarms = " ".join(page.get_by_role("region", name="For review").get_by_role("listitem").all_inner_texts())
+    for candidate in candidates:
+        [text] = [text for text in listed if candidate["wording"] in text]
+        assert candidate["figure"] in text
+        assert candidate["note"][1:] in text
+        assert candidate["wording"] not in alarms
+
+
+def shown(share: dict[str, Any]) -> list[str]:
+    """The cells of a share's row."""
+    least, most = share["with_unknown"]
+    return [f"{share['count']:,}", shortly(share["percent_of_all"]), f"{least:.1f} to {most:.1f}"]
+
+
+def shortly(percent: float) -> str:
+    return "<0.1" if 0 < percent < 0.05 else f"{percent:.1f}"
 
 
 def test_a_slide_is_submitted_watched_and_what_is_seen_at_its_end_equals_the_report(

@@ -81,7 +81,7 @@ def _named_rows(
     new_classes: Sequence[str],
 ) -> tuple[list[dict[str, Any]], list[OwnClass]]:
     from hema_stream.cli.evaluate.pictures import labelled
-    from hema_stream.cli.site.labels import new_own_classes, usable
+    from hema_models.site.labels import new_own_classes, usable
     from hema_stream.core.errors import ConfigError
 
     if labels is None:
@@ -115,7 +115,7 @@ def _learn(
     from hema_models.site.reviewed import empty
 
     from hema_stream.cli.site.cells import central_cells
-    from hema_stream.cli.site.labels import allowed_by
+    from hema_models.site.labels import allowed_by
     from hema_stream.core.taxonomy import load_taxonomy
 
     classes = load_taxonomy(asked.stream).names

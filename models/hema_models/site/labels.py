@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hema_models.site.learn import LEAST_OF_OWN
+from hema_models.site.profile import OwnClass
+from hema_models.training.crops import STREAMS
 from hema_stream.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from hema_models.site.profile import OwnClass
-    from numpy.typing import NDArray
+from hema_stream.core.taxonomy import load_taxonomy
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
 
@@ -25,10 +27,6 @@ def usable(
     Raises:
         ConfigError: a class is not known; it may be made one of the site's own.
     """
-    from hema_models.training.crops import STREAMS
-
-    from hema_stream.core.taxonomy import load_taxonomy
-
     kind = STREAMS[stream]
     known = {*load_taxonomy(stream).names, *kind.partial, *kind.excludes, *own, *new}
     kept = [row for row in rows if row["class"] not in kind.dropped]
@@ -41,11 +39,6 @@ def usable(
 
 def allowed_by(stream: str) -> Callable[[str, Sequence[str]], NDArray[np.bool_]]:
     """What a label of a stream leaves possible, (C,) bool; never a class that is told by measured size alone."""
-    import numpy as np
-    from hema_models.training.crops import STREAMS
-
-    from hema_stream.core.taxonomy import load_taxonomy
-
     measured = [one.name for one in load_taxonomy(stream).classes if one.measured]
 
     def allowed(label: str, names: Sequence[str]) -> NDArray[np.bool_]:
@@ -62,11 +55,6 @@ def new_own_classes(
     Raises:
         ConfigError: a name that cannot be one, or that the taxonomy has, or too few cells of it.
     """
-    from hema_models.site.learn import LEAST_OF_OWN
-    from hema_models.site.profile import OwnClass
-
-    from hema_stream.core.taxonomy import load_taxonomy
-
     counts = Counter(row["class"] for row in rows)
     for name in new:
         if not NAME.fullmatch(name) or name in load_taxonomy(stream).names or name == "unknown":

@@ -74,6 +74,7 @@ class Labels:
         best: (N,) int16 class of the best leaf under the best parent.
         unknown: (N,) bool, whether the confidence is under the class's threshold.
         features: (N, F) float16 of the network's last layer but one, where the classifier was told to keep them.
+        answers: (N, C) float32, the network's own log-probabilities before a site corrects them, kept with features.
     """
 
     stream: str
@@ -82,6 +83,7 @@ class Labels:
     best: NDArray[np.int16]
     unknown: NDArray[np.bool_]
     features: NDArray[np.float16] | None = None
+    answers: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Count the labels."""
@@ -101,7 +103,7 @@ class Labels:
     def nbytes(self) -> int:
         """Bytes it holds in a queue."""
         own = self.keys.nbytes + self.probabilities.nbytes + self.best.nbytes + self.unknown.nbytes
-        return int(own + (0 if self.features is None else self.features.nbytes))
+        return int(own + sum(column.nbytes for column in (self.features, self.answers) if column is not None))
 
     @property
     def confidence(self) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hema_stream.core.calibration import Calibration
 from hema_stream.core.cells import CellTable, Kind, Priority
+from hema_stream.core.features import CellFeatures
 from hema_stream.core.field import Acquisition
 from hema_stream.core.field_plan import SlidePlan
 from hema_stream.core.naming import Naming
@@ -37,6 +38,7 @@ class TallyResult:
         started, finished: UTC.
         acquisition: what a scan was made of; None for a file, or where it was interrupted.
         naming: what named the cells.
+        features: of white cells, where the classifier was told to keep them.
     """
 
     slide: Slide
@@ -58,6 +60,7 @@ class TallyResult:
     models: Mapping[str, str] = field(default_factory=dict)
     acquisition: Acquisition | None = None
     naming: Naming = field(default_factory=Naming)
+    features: CellFeatures | None = None
 
     @property
     def rates(self) -> Mapping[str, Rates]:
@@ -76,7 +79,8 @@ class TallyResult:
     @property
     def nbytes(self) -> int:
         """Bytes it holds in a queue."""
-        return self.cells.nbytes + 8 * len(self.cells)
+        kept = 0 if self.features is None else self.features.nbytes
+        return self.cells.nbytes + 8 * len(self.cells) + kept
 
     @property
     def single(self) -> NDArray[np.bool_]:

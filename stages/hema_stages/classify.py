@@ -17,6 +17,7 @@ from hema_stream.flow import BatchTransform, Caps, Policy, cpu, prop
 if TYPE_CHECKING:
     from hema_models.backends import Network
     from hema_models.cards import ModelCard
+    from hema_models.site.choice import Choice
     from hema_models.site.statistics import Gathering
     from hema_models.views import Answers
 
@@ -24,14 +25,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
+class _Namer:
+    """What makes names of a network's probabilities: the classes, and a site's correction where there is one."""
+
+    taxonomy: Taxonomy
+    site: SiteCorrection | None
+
+    def name(self, own: NDArray[np.float32], features: NDArray[np.floating]) -> _Named:
+        """Name N cells by the network's own probabilities (N, C) and features (N, F)."""
+        probabilities = own if self.site is None else self.site.correct(own, features)
+        best = self.taxonomy.best(probabilities)
+        return _Named(probabilities, best, self.taxonomy.unknown(probabilities, best))
+
+
+@dataclass(frozen=True, eq=False)
+class _Named:
+    probabilities: NDArray[np.float32]
+    best: NDArray[np.int16]
+    unknown: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class _SlideState:
     """A slide under way.
 
     Attributes:
+        namer: what makes its names.
         table: how its crops are mapped before the network sees them, (256, 3) uint8; None for not at all.
         told: its caps; gathered: sums over its cells, where a site compares them with its own.
     """
 
+    namer: _Namer
     table: NDArray[np.uint8] | None
     told: Caps
     gathered: Gathering | None
@@ -64,8 +88,7 @@ class Classify(BatchTransform[Crops, Labels]):
 
     _network: Network
     _card: ModelCard
-    _taxonomy: Taxonomy
-    _site: SiteCorrection | None
+    _namers: dict[Choice | None, _Namer]
 
     def start(self) -> None:
         """Load the network, lay its outputs out in the taxonomy's order, and read what the site has learnt."""
@@ -85,38 +108,64 @@ class Classify(BatchTransform[Crops, Labels]):
         self._card = card
         model = self.model or self.stream
         self._network = open_network(model, self.max_batch, self.backend, self.threads, self.device, self.precision)
-        self._site = self._open_site()
-        self._taxonomy = known if self._site is None else self._site.taxonomy(known)
+        self._namers = {None: self._namer(None)}
 
-    def _open_site(self) -> SiteCorrection | None:
-        if not self.site:
-            return None
+    @property
+    def identity(self) -> str:
+        """Of the network's weights, from the start on."""
+        return self._network.identity
+
+    def _namer(self, choice: Choice | None) -> _Namer:
+        """Read what a site has learnt: that of the choice, else the one of the property.
+
+        Raises:
+            ConfigError: no such site, or it is off. ModelError: it was learnt with another network.
+        """
+        known = load_taxonomy(self.stream)
+        if choice is None and not self.site:
+            return _Namer(known, None)
         from hema_stages.site import SiteCorrection
 
-        return SiteCorrection.of(self.site, self.stream, self._network.identity)
+        if choice is None:
+            site = SiteCorrection.of(self.site, self.stream, self._network.identity)
+        else:
+            site = SiteCorrection.chosen(choice, self.stream, self._network.identity)
+        return _Namer(site.taxonomy(known), site)
+
+    def _namer_of(self, choice: Choice | None) -> _Namer:
+        """As ``_namer``; that of the last choice is kept, for a version never changes. A file may, and is read anew."""
+        found = self._namers.get(choice)
+        if found is None:
+            found = self._namer(choice)
+            alone = self._namers[None]
+            self._namers = {None: alone} if choice is None or choice.version is None else {None: alone, choice: found}
+        return found
 
     def negotiate(self, caps: Caps) -> tuple[Caps, _SlideState]:
         """Pass the slide's caps on, with what makes the names: network, rates of error elsewhere, classes, site."""
         from hema_models.normalising import density_table
 
+        namer = self._namer_of(caps.get("site_choice"))
         told: dict[str, Any] = {
+            "networks": {**caps.get("networks", {}), self.stream: self._network.identity},
             "models": {**caps.get("models", {}), self.name: self._network.identity},
             "rates": {**caps.get("rates", {}), self.stream: self._card.rates},
-            "taxonomies": {**caps.get("taxonomies", {}), self.stream: self._taxonomy},
+            "taxonomies": {**caps.get("taxonomies", {}), self.stream: namer.taxonomy},
         }
-        if self._site is not None:
-            told["site"] = self._site.use(caps.get("site"))
+        if namer.site is not None:
+            told["site"] = namer.site.use(caps.get("site"))
         table = None
         if self._card.colours == "density":
             table = density_table(caps.calibration.background, caps.calibration.red_cell)
         out = caps.with_(**told)
-        return out, _SlideState(table, out, None if self._site is None else self._site.gathering())
+        return out, _SlideState(namer, table, out, None if namer.site is None else namer.site.gathering())
 
     def finish(self, state: _SlideState) -> Caps | None:
         """Say how far the slide's cells lie from the site's, where a site is used that has seen slides."""
-        if self._site is None or state.gathered is None:
+        site = state.namer.site
+        if site is None or state.gathered is None:
             return None
-        return state.told.with_(site=self._site.compared(state.told.site, state.gathered))
+        return state.told.with_(site=site.compared(state.told.site, state.gathered))
 
     def process_batch(self, items: Sequence[Crops], states: Sequence[_SlideState]) -> list[Labels]:
         """Label the crops of all items in one padded batch; results in the order of the items."""
@@ -131,21 +180,26 @@ class Classify(BatchTransform[Crops, Labels]):
         for part, state in zip(parts, states, strict=True):
             if state.gathered is not None:
                 state.gathered.add(answers.features[part], own[part])
-        probabilities = own if self._site is None else self._site.correct(own, answers.features)
-        best = self._taxonomy.best(probabilities)
-        unknown = self._taxonomy.unknown(probabilities, best)
-        features = answers.features.astype(np.float16) if self.keep_features else None
+        named = {namer: namer.name(own, answers.features) for namer in {state.namer for state in states}}
+        kept = self._kept(own, answers.features)
         return [
-            Labels(
-                self.stream,
-                item.keys,
-                probabilities[part],
-                best[part],
-                unknown[part],
-                None if features is None else features[part],
-            )
-            for item, part in zip(items, parts, strict=True)
+            self._labels(item, part, named[state.namer], kept)
+            for item, part, state in zip(items, parts, states, strict=True)
         ]
+
+    def _labels(self, item: Crops, part: slice, named: _Named, kept: Sequence[NDArray[Any]]) -> Labels:
+        best, unknown = named.best[part], named.unknown[part]
+        return Labels(
+            self.stream, item.keys, named.probabilities[part], best, unknown, *(column[part] for column in kept)
+        )
+
+    def _kept(self, own: NDArray[np.float32], features: NDArray[np.floating]) -> Sequence[NDArray[Any]]:
+        """Features and own answers, for labels that carry them."""
+        if not self.keep_features:
+            return ()
+        from hema_models.site.head import answers_of
+
+        return features.astype(np.float16), answers_of(own)
 
     def _ask(self, pixels: NDArray[np.uint8]) -> Answers:
         """Ask the network in padded batches, (N, S, S, 3)."""

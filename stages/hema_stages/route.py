@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from hema_stream.core.crops import Crops, load_geometry
 from hema_stream.core.routed import Routed
 from hema_stream.core.segmented import Segmented
 from hema_stream.core.tile import Tile
-from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu
+from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu, prop
+
+if TYPE_CHECKING:
+    from hema_models.site.choice import Choice
 
 STREAMS = {"rbc": Kind.RBC, "wbc": Kind.WBC}
 
@@ -22,13 +26,15 @@ STREAMS = {"rbc": Kind.RBC, "wbc": Kind.WBC}
 @dataclass(frozen=True)
 class _Placement:
     calibration: Calibration
+    choice: Choice | None
 
 
 class Route(Stage):
     """Cut each cell's crop from the finest pixels and send it to the classifier of its kind.
 
     Views that this tile owns go out at once; the crops of others travel with the table until it is known which view
-    is counted. Clumps and platelets are not classified.
+    is counted. Clumps and platelets are not classified. Where ``choice`` is set, a slide is told here, once for both
+    classifiers, which version of which site names its cells.
     """
 
     sinks = {"sink": Pad(Caps("cells/segmented"))}
@@ -40,13 +46,30 @@ class Route(Stage):
     runs_on = cpu(threads=1)
     on_error = Policy.GAP
 
+    choice: Path = prop(Path(), doc="file that names the site for slides from now on; none where it is empty")
+
     def start(self) -> None:
         """Read what each classifier sees of a cell."""
         self._geometry = {stream: load_geometry(stream) for stream in STREAMS}
 
-    def negotiate(self, caps: Caps) -> tuple[Caps, _Placement]:
-        """Keep the background colour, which fills what lies outside the picture."""
-        return caps, _Placement(caps.calibration)
+    def negotiate_pad(self, pad: str, caps: Caps, state: _Placement | None) -> tuple[Caps, _Placement]:
+        """Keep the background colour, which fills what lies outside the picture; tell by which site cells are named.
+
+        Caps that come later in the stream change nothing of the site.
+
+        Raises:
+            ConfigError: a site was chosen that is not there.
+        """
+        choice = self._chosen() if state is None else state.choice
+        told = caps if choice is None else caps.with_(site_choice=choice)
+        return told, _Placement(caps.calibration, choice)
+
+    def _chosen(self) -> Choice | None:
+        if self.choice == Path():
+            return None
+        from hema_models.site.choice import current_choice
+
+        return current_choice(self.choice)
 
     def process(self, item: Segmented, state: _Placement, pad: str = "sink") -> Iterator[tuple[str, Any]]:
         """Send one tile's table to ``cells`` and its crops to ``rbc`` and ``wbc``."""

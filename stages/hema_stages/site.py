@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from hema_models.calibration import softmax
+from hema_models.site.choice import Choice
 from hema_models.site.head import answers_of
 from hema_models.site.profile import Profile, StreamProfile
 from hema_models.site.statistics import LEAST_TOLD, Gathering, distance
@@ -35,7 +36,15 @@ class SiteCorrection:
         Raises:
             ConfigError: no such site, or it is off. ModelError: it was learnt with another network.
         """
-        profile = find_profile(site)
+        return cls._of_profile(find_profile(site), stream, network)
+
+    @classmethod
+    def chosen(cls, choice: Choice, stream: str, network: str) -> SiteCorrection:
+        """Read the version that a slide is told of; errors as ``of``."""
+        return cls._of_profile(choice.profile(), stream, network)
+
+    @classmethod
+    def _of_profile(cls, profile: Profile, stream: str, network: str) -> SiteCorrection:
         return cls(profile, stream, profile.stream(stream, network))
 
     def taxonomy(self, known: Taxonomy) -> Taxonomy:

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from hema_models.site.labels import allowed_by
 from hema_models.site.store import SiteStore
 
 from hema_stream.cli import group
 from hema_stream.cli.site.cells import slides_of
-from hema_models.site.labels import allowed_by
 from hema_stream.core.errors import ConfigError
 from hema_stream.core.taxonomy import load_taxonomy
 

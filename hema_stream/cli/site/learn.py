@@ -80,8 +80,9 @@ def _named_rows(
     sources: Sequence[str],
     new_classes: Sequence[str],
 ) -> tuple[list[dict[str, Any]], list[OwnClass]]:
-    from hema_stream.cli.evaluate.pictures import labelled
     from hema_models.site.labels import new_own_classes, usable
+
+    from hema_stream.cli.evaluate.pictures import labelled
     from hema_stream.core.errors import ConfigError
 
     if labels is None:
@@ -111,11 +112,11 @@ def _learn(
     split: str | None,
     sources: Sequence[str],
 ) -> Profile:
+    from hema_models.site.labels import allowed_by
     from hema_models.site.learn import learn
     from hema_models.site.reviewed import empty
 
     from hema_stream.cli.site.cells import central_cells
-    from hema_models.site.labels import allowed_by
     from hema_stream.core.taxonomy import load_taxonomy
 
     classes = load_taxonomy(asked.stream).names

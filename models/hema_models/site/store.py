@@ -55,7 +55,7 @@ class SiteStore:
         if path.exists():
             raise ConfigError("this version is there already", place=str(path), remedy="hema-stream site list")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, to_bytes(profile))
+        write_whole(path, to_bytes(profile))
         return profile
 
     def versions(self, name: str) -> list[int]:
@@ -90,12 +90,12 @@ class SiteStore:
             marker.unlink(missing_ok=True)
             return
         self.load(name, version)
-        _write(marker, f"{version}\n".encode())
+        write_whole(marker, f"{version}\n".encode())
 
     def export(self, name: str, target: Path, version: int | None = None) -> Profile:
         """Copy a version to a file."""
         profile = self.load(name, version)
-        _write(target, to_bytes(profile))
+        write_whole(target, to_bytes(profile))
         return profile
 
     def take(self, source: Path, name: str | None = None) -> Profile:
@@ -148,7 +148,8 @@ def parse(content: bytes, place: str) -> Profile:
     return from_bytes(content, place)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     with partial.open("wb") as handle:
         handle.write(content)

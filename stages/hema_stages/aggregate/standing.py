@@ -184,5 +184,6 @@ def _by_tile(tiles: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.intp]]]
 
 def _choose(labels: Labels, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Labels:
     features = None if labels.features is None else labels.features[rows]
+    answers = None if labels.answers is None else labels.answers[rows]
     best, unknown = labels.best[rows], labels.unknown[rows]
-    return Labels(labels.stream, labels.keys[rows], labels.probabilities[rows], best, unknown, features)
+    return Labels(labels.stream, labels.keys[rows], labels.probabilities[rows], best, unknown, features, answers)

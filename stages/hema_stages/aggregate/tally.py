@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hema_stages.aggregate.kept import KeptFeatures
 from hema_stages.aggregate.standing import NO_LABEL, STREAM_OF_KIND, Standings
 from hema_stream.core.calibration import Calibration
 from hema_stream.core.cells import CellTable
@@ -27,6 +28,8 @@ from hema_stream.flow import Caps, Gap, Pad, Policy, Stage, cpu, prop
 from hema_stream.flow.ledger import Ledger
 
 NO_KEYS = np.zeros((0, 2), np.int32)
+KEPT = "wbc"
+"""Stream whose features go with the result: red cells are too many."""
 
 
 @dataclass
@@ -41,6 +44,8 @@ class _Counting:
     reasons: Counter[str] = field(default_factory=Counter)
     models: dict[str, str] = field(default_factory=dict)
     naming: Naming = field(default_factory=Naming)
+    networks: dict[str, str] = field(default_factory=dict)
+    kept: KeptFeatures = field(default_factory=lambda: KeptFeatures(KEPT))
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     seq: int = 0
     acquisition: Acquisition | None = None
@@ -48,6 +53,7 @@ class _Counting:
     def learn(self, caps: Caps) -> None:
         """Note what the caps of a pad tell of the names; they come before its labels."""
         self.models.update(caps.get("models", {}))
+        self.networks.update(caps.get("networks", {}))
         self.naming = self.naming.joined(caps)
         self.standings.taxonomies.update(self.naming.taxonomies)
 
@@ -90,6 +96,7 @@ class Tally(Stage):
     def process(self, item: CellDelta | Labels, state: _Counting, pad: str = "sink") -> tuple[str, SlideDelta]:
         """Apply a change of the counted set, or labels, and pass on what observers need of it."""
         if isinstance(item, Labels):
+            state.kept.add(item)
             return "deltas", self._delta(state, CellTable.empty(), NO_KEYS, (state.standings.label(item),))
         known = state.standings.add(item.added)
         state.standings.retract(item.retracted)
@@ -166,6 +173,7 @@ class Tally(Stage):
             models=dict(state.models),
             acquisition=state.acquisition,
             naming=state.naming,
+            features=state.kept.of(cells, state.networks.get(KEPT, "")),
             started=state.started,
             finished=datetime.now(UTC),
         )

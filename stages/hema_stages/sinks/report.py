@@ -12,6 +12,7 @@ from hema_stages.sinks.overlay import draw_overlay
 from hema_stages.sinks.png import encode_png
 from hema_stages.sinks.report_json import write_report
 from hema_stream.core.errors import InputError
+from hema_stream.core.features import FEATURES, write_features
 from hema_stream.core.messages import ReportWritten
 from hema_stream.core.report import Identity
 from hema_stream.core.result import TallyResult
@@ -23,6 +24,8 @@ GEOJSON, OVERLAY, REPORT = "cells.geojson", "overlay.png", "report.json"
 
 class Report(Sink):
     """Write each slide's artefacts into ``out/<id>``; they appear together, report.json last, or not at all.
+
+    Features are written where a classifier was told to keep them.
 
     ``identity`` is set by the program that runs the pipeline; the head of each report is posted on the bus. Artefacts
     of an earlier run are written over, or removed where they are switched off: who must not lose them asks before
@@ -61,6 +64,7 @@ class Report(Sink):
         composer = Composer(self._panel, self.identity, self.deterministic)
         hurried = result.status == "partial" and sum(result.tiles.values()) > self.interrupted_tiles
         overlay, geojson = self.overlay and not hurried, self.geojson and not hurried
+        kept = None if hurried else result.features
         folder = self.out / result.slide.id
         # Drawing releases the interpreter's lock; the rest is text.
         with artefacts(folder, REPORT) as files, ThreadPoolExecutor(1) as beside:
@@ -68,13 +72,16 @@ class Report(Sink):
             if geojson:
                 with files.open(GEOJSON) as handle:
                     write_geojson(handle, result)
+            if kept is not None:
+                with files.open(FEATURES) as handle:
+                    write_features(handle, kept)
             with files.open(REPORT) as handle:
                 head = write_report(handle, composer, result)
             picture = drawn.result() if drawn else None
             if picture:
                 with files.open(OVERLAY) as handle:
                     handle.write(picture)
-        for name, wanted in ((GEOJSON, geojson), (OVERLAY, picture)):
+        for name, wanted in ((GEOJSON, geojson), (OVERLAY, picture), (FEATURES, kept)):
             if not wanted:
                 (folder / name).unlink(missing_ok=True)
         self.post(ReportWritten(result.slide.id, head))

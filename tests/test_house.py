@@ -15,7 +15,13 @@ MAY_IMPORT = {
     "hema_stream/flow": {"hema_stream.flow"},
     "hema_stream/core": {"hema_stream.core", "hema_stream.flow"},
     "hema_stream/clinical": {"hema_stream.clinical", "hema_stream.core"},
-    "hema_stream/service": {"hema_stream.service", "hema_stream.core", "hema_stream.flow", "hema_stream.clinical"},
+    "hema_stream/service": {
+        "hema_stream.service",
+        "hema_stream.core",
+        "hema_stream.flow",
+        "hema_stream.clinical",
+        "hema_models.site",
+    },
     "models/hema_models": {"hema_models", "hema_stream.core"},
     "stages/hema_stages": {
         "hema_stages",

@@ -32,23 +32,22 @@ def command(path: Path, check: bool, site: str | None, log_level: str) -> None:
         import sdnotify  # noqa: F401
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is missing: pip install 'hema-stream[server]'") from error
-    from hema_stream.cli.site.used import check_site
+    from hema_stream.cli.site.used import check_known
     from hema_stream.core.faults import FaultyConfigError
-    from hema_stream.service.build import site_settings
     from hema_stream.service.daemon.config import read_config
     from hema_stream.service.daemon.examine import examine
-    from hema_stream.service.warm import NAME
 
-    check_site(site)
     try:
         config, document = read_config(path)
-        config = config.model_copy(update={"settings": (*config.settings, *site_settings(NAME, site))})
+        config = config.model_copy(update={"site": site or config.site})
         if faults := examine(config, document):
             raise FaultyConfigError(document.name, faults)
     except FaultyConfigError as error:
         for fault in error.faults:
             click.echo(f"{error.name}:{fault}", err=True)
         sys.exit(EXIT_USAGE)
+    if warning := check_known(config.site):
+        click.echo(warning, err=True)
     if check:
         click.echo(f"{path}: good")
         return

@@ -65,16 +65,16 @@ def command(
         raise click.UsageError("--tls-cert and --tls-key belong together")
     import uvloop
 
-    from hema_stream.cli.site.used import check_site
-    from hema_stream.service.build import site_settings
+    from hema_stream.cli.site.used import check_known
     from hema_stream.service.serve import serve
     from hema_stream.service.settings import ServiceSettings
-    from hema_stream.service.warm import NAME
 
-    check_site(site)
+    if warning := check_known(site):
+        _say(warning)
     log_as_json()
-    told = (*site_settings(NAME, site), *settings)
-    made = ServiceSettings(data=data, roots=roots, origins=origins, profile=profile, settings=told, database=database)
+    made = ServiceSettings(
+        data=data, roots=roots, origins=origins, profile=profile, settings=settings, database=database, site=site
+    )
     tls = _tls(tls_cert, tls_key)
     show = _open if open_page else lambda _: None
     uvloop.run(serve(made, host, port, tls, _say, submit=submit, show=show, new_token=one_time_token))

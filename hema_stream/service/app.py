@@ -19,6 +19,7 @@ from hema_stream.service.api import (
     live,
     openapi,
     results,
+    sites,
     slides,
     status,
     uploads,
@@ -41,6 +42,7 @@ from hema_stream.service.parts import (
     RETENTION,
     SCANS,
     SETTINGS,
+    SITES,
     STARTED,
     STORE,
     TICKETS,
@@ -53,6 +55,7 @@ from hema_stream.service.rates import Rates
 from hema_stream.service.retention import Retention
 from hema_stream.service.scans import Scans
 from hema_stream.service.settings import ServiceSettings
+from hema_stream.service.sites import Sites
 from hema_stream.service.viewer import Viewer
 
 ENDPOINTS = (
@@ -62,6 +65,7 @@ ENDPOINTS = (
     *figures.ENDPOINTS,
     *results.ENDPOINTS,
     *image.ENDPOINTS,
+    *sites.ENDPOINTS,
     *access.ENDPOINTS,
     *health.ENDPOINTS,
     *status.ENDPOINTS,
@@ -90,6 +94,8 @@ async def make_app(settings: ServiceSettings) -> web.Application:
     app[SETTINGS], app[METRICS] = settings, metrics
     app[STORE], app[TOKENS], app[TICKETS] = JobStore(database), TokenStore(database), Tickets(limits.tickets)
     app[RATES], app[VIEWER], app[UPLOADS] = Rates(limits.http), Viewer(limits.viewer), {}
+    app[SITES] = Sites(settings.site_choice, settings.results)
+    await asyncio.to_thread(app[SITES].begin_with, settings.site)
     app[HUB] = LiveHub(limits.live)
     app[DISPATCHER] = Dispatcher(settings, app[STORE], app[HUB])
     app[DISK], app[FOLDERS], app[STARTED] = Disk(settings.data, limits.disk), [], datetime.now(UTC)

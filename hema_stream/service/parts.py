@@ -18,6 +18,7 @@ from hema_stream.service.rates import Rates
 from hema_stream.service.retention import Retention
 from hema_stream.service.scans import Scans
 from hema_stream.service.settings import ServiceSettings
+from hema_stream.service.sites import Sites
 from hema_stream.service.viewer import Viewer
 
 SETTINGS = web.AppKey("settings", ServiceSettings)
@@ -33,5 +34,6 @@ DISK = web.AppKey("disk", Disk)
 FOLDERS = web.AppKey("folders", list[FolderStanding])
 RETENTION = web.AppKey("retention", Retention)
 STARTED = web.AppKey("started", datetime)
+SITES = web.AppKey("sites", Sites)
 SCANS = web.AppKey("scans", Scans)
 METRICS = web.AppKey("metrics", Metrics)

@@ -113,6 +113,8 @@ class ServiceSettings:
         folders: watched ones, whose images the daemon submits.
         origins: web origins besides the service's own that may open a WebSocket.
         profile, settings: of the pipeline, as for ``analyze``.
+        site: that slides are read with from the start on, a name or a profile's file; None for the one that was chosen
+            last, if any.
         database: SQLAlchemy URL; empty for a file in ``data``.
     """
 
@@ -123,6 +125,7 @@ class ServiceSettings:
     profile: str = "cpu"
     settings: Sequence[str] = ()
     database: str = ""
+    site: str | None = None
     limits: ServiceLimits = field(default_factory=load_limits)
 
     @property
@@ -139,6 +142,11 @@ class ServiceSettings:
     def scans(self) -> Path:
         """Folder of what scanners have sent, one within it a slide."""
         return self.data / "scans"
+
+    @property
+    def site_choice(self) -> Path:
+        """File that names the site that slides are read with."""
+        return self.data / "site"
 
     @property
     def uploads(self) -> Path:

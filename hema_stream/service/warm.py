@@ -54,9 +54,7 @@ class WarmPipeline:
             FlowError, HemaError: it cannot be built or started.
         """
         settings = self._settings
-        pipeline = build_pipeline(
-            NAME, settings.profile, settings.settings, {"report": {"out": settings.results, "overlay": True}}
-        )
+        pipeline = build_pipeline(NAME, settings.profile, settings.settings, _defaults(settings))
         identify_report(pipeline, NAME, settings.profile, settings.settings)
         self._cancelled = set()
         stage: Any = pipeline["hub"]
@@ -122,6 +120,12 @@ class WarmPipeline:
         """Figures of stages and links; empty while nothing runs."""
         return self._pipeline.statistics() if self._pipeline else {"stages": {}, "links": {}}
 
+    @property
+    def networks(self) -> dict[str, str]:
+        """Identities of the networks that name cells, by stream; empty while nothing runs."""
+        stages: list[Any] = list(self._pipeline.topology.stages.values()) if self._pipeline else []
+        return {stage.stream: stage.identity for stage in stages if hasattr(stage, "keep_features")}
+
     def _listen(self, pipeline: Pipeline) -> None:
         """Hear, on this loop, what the survey tells in its thread."""
         loop, survey = asyncio.get_running_loop(), pipeline["survey"]
@@ -158,3 +162,12 @@ class WarmPipeline:
             await pipeline.stop(0.0)
             await asyncio.wait({reading})
             self._broken(error)
+
+
+def _defaults(settings: ServiceSettings) -> dict[str, dict[str, Any]]:
+    """Where results go; features of white cells are kept for a site to learn from, and the site is chosen by a file."""
+    return {
+        "report": {"out": settings.results, "overlay": True},
+        "classify_wbc": {"keep_features": True},
+        "route": {"choice": settings.site_choice},
+    }

@@ -31,6 +31,22 @@ def check_site(site: str | None) -> None:
         find_profile(site)
 
 
+def check_known(site: str | None) -> str:
+    """Refuse a site that is not there; a service begins with one that is switched off, and what to say of that is told.
+
+    Raises:
+        ConfigError: no such site. ModelError: its version in use, or its file, cannot be read.
+    """
+    if site is None:
+        return ""
+    from hema_models.site.store import SUFFIX, SiteStore, find_profile
+
+    if not site.endswith(SUFFIX) and SiteStore().in_use(site) is None:
+        return f"site {site} is switched off: nothing is calibrated until a version is used"
+    find_profile(site)
+    return ""
+
+
 def far_line(stream: str, site: str, labels: Sequence[Labels]) -> str:
     """How far these cells together lie from the site's own; empty where that cannot be told."""
     from hema_models.site.statistics import LEAST_TOLD, Gathering, distance

@@ -71,6 +71,7 @@ class DaemonConfig(Part):
     roots: tuple[Place, ...] = ()
     origins: tuple[str, ...] = ()
     database: str = ""
+    site: str | None = None
     folders: tuple[FolderConfig, ...] = ()
     stop: StopConfig = StopConfig()
     retry: Seconds = 10.0
@@ -86,6 +87,7 @@ class DaemonConfig(Part):
             profile=self.profile,
             settings=self.settings,
             database=self.database,
+            site=self.site,
             limits=self.limits,
         )
 

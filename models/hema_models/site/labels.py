@@ -47,6 +47,17 @@ def allowed_by(stream: str) -> Callable[[str, Sequence[str]], NDArray[np.bool_]]
     return allowed
 
 
+def names_to_give(stream: str, own: Sequence[OwnClass] = ()) -> list[tuple[str, str]]:
+    """Names that a person may give a cell, with their titles: classes, groups of them, and the site's own."""
+    known = [one for one in load_taxonomy(stream).classes if not one.measured]
+    groups = [name for name, count in Counter(one.parent for one in known).items() if count > 1]
+    return [
+        *((one.name, one.title) for one in known),
+        *((name, f"{name.capitalize()}, not told apart") for name in groups if name in STREAMS[stream].partial),
+        *((one.name, one.title) for one in own),
+    ]
+
+
 def new_own_classes(
     rows: Sequence[dict[str, Any]], stream: str, own: Collection[str], new: Collection[str], place: str
 ) -> list[OwnClass]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -40,6 +41,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"path": name, "class": label, "source": "pbc_barcelona", "split": "train", "mpp": "0.1389"}
         for label, name in CELLS.items()
     ]
+    cv2.imwrite(str(folder / "wbc" / "small.png"), np.zeros((40, 40, 3), np.uint8))
+    white.append({"path": "small.png", "class": "blast", "source": "bccd", "split": "train", "mpp": "0.1"})
     _table(folder / "wbc" / "labels.csv", white)
     image = {"id": 7, "file_name": "bccd-00000.png", "width": 384, "height": 288, "lab": "bccd", "mpp": 0.1342}
     document = {"images": [{**image, "exhaustive_for": ["rbc"]}], "annotations": []}
@@ -58,8 +61,11 @@ def test_the_suite_answers_once_and_tells_what_made_its_figures(data: Path, tmp_
     words = ["--data", str(data), "--out", str(tmp_path), "--task", "white", "--task", "fields", "--draws", "10"]
     first = CliRunner().invoke(command, words, catch_exceptions=False)
     assert first.exit_code == 0
-    assert "0 of 3 pictures answered" in first.stderr
+    assert "0 of 4 pictures answered" in first.stderr
+    assert "small.png" in first.stderr
     document = json.loads((tmp_path / "suite.json").read_text())
+    assert set(document["product"]["white"]) == {"pbc_barcelona"}  # the picture that is too small is nobody's error
+    assert document["made_of"]["without_result"] == {"wbc": {"bccd": 1}}
     assert document["product"]["white"]["pbc_barcelona"]["cells"] == 3
     assert document["product"]["white"]["pbc_barcelona"]["accuracy"] >= 0.6
     field = document["product"]["fields"]["bccd"]
@@ -68,7 +74,7 @@ def test_the_suite_answers_once_and_tells_what_made_its_figures(data: Path, tmp_
     assert all(len(model["weights"]) == 64 for model in document["made_of"]["models"].values())
     assert set(document["made_of"]["tables"]) == {"wbc/labels.csv", "detection/train.json"}
     again = CliRunner().invoke(command, words, catch_exceptions=False)
-    assert "answered" not in again.stderr
+    assert "0 of 1 pictures answered, 3 known before" in again.stderr  # what gave no result is asked again
     assert json.loads((tmp_path / "suite.json").read_text()) == document
     assert "pbc_barcelona" in (tmp_path / "suite.md").read_text()
 

@@ -25,6 +25,9 @@ def _made_of(made: Figures) -> Iterator[str]:
     yield f"Configuration {made['configuration'][:16]}, site {(made['site'] or 'none')[:16]}."
     weights = ", ".join(f"{stage} {model['weights'][:16]}" for stage, model in made["models"].items())
     yield f"Weights: {weights}."
+    none = [f"{stream} {_counts(by_source)}" for stream, by_source in made["without_result"].items() if by_source]
+    if none:
+        yield f"Pictures without a result, in no figure below: {'; '.join(none)}."
 
 
 def _part(figures: Figures) -> Iterator[str]:

@@ -24,6 +24,7 @@ MADE = {
     "settings": ["clean.score=0.6"],
     "configuration": "c" * 64,
     "site": None,
+    "without_result": {"wbc": {}, "rbc": {"nih_malaria": 21}},
     "models": {"segment": {"weights": "a" * 64, "card": "b" * 64}},
 }
 
@@ -70,6 +71,7 @@ def test_the_page_tells_every_figure(document: dict[str, Any], tmp_path: Path) -
     for told in (
         "settings: clean.score=0.6",
         "segment aaaaaaaaaaaaaaaa",
+        "Pictures without a result, in no figure below: rbc nih_malaria 21.",
         "| pbc | 3 | 0.667",  # two of three labels right
         "| pbc | 3 | 33.3%",  # one of three named normal
         "| sickle | 0 of 2 (0.00%) | 0 of 1 (0.00%) | 1 |",

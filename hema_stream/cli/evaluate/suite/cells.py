@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,15 @@ CHULA = "chula_rbc12"
 
 def crops(
     stream: str, data: Path, split: str, most: int | None, recipe: Recipe, kept: Path, say: Callable[[str], None]
-) -> Answers:
+) -> tuple[Answers, dict[str, int]]:
     """Answers to the pictures of ``data/<stream>/labels.csv``, each of one cell.
 
     Args:
         most: at most so many cells of a source and label, the same ones every time.
+
+    Returns:
+        The answers, a cell that was not found among them; and by source how many pictures gave no result, such as those
+        too small for the product. These are nobody's wrong answers: they are counted apart.
     """
     from hema_models.evaluation.answers import answers_of
 
@@ -38,10 +42,9 @@ def crops(
     names = site_taxonomy(stream, recipe.site).names
     task = Task(stream, "central", (f"central.stream={stream}", f"classify.stream={stream}"))
     said = answered(task, recipe, kept, inputs_of(rows, None), lambda _, items: _said(items, names), say)
-    return answers_of(
-        stream,
-        [{**row, **(SILENT if one is None else one), "name": row["path"]} for row, one in zip(rows, said, strict=True)],
-    )
+    pairs = list(zip(rows, said, strict=True))
+    answers = answers_of(stream, [{**row, **one, "name": row["path"]} for row, one in pairs if one is not None])
+    return answers, dict(sorted(Counter(row["source"] for row, one in pairs if one is None).items()))
 
 
 def fewer(rows: Sequence[dict[str, Any]], most: int | None) -> list[dict[str, Any]]:

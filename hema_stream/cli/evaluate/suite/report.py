@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ class Suite:
     Attributes:
         data, out, left_out, split, most, draws: as the command was given them.
         recipe: how the pipelines are run.
+        refused: by stream and source, pictures of single cells that gave no result; filled as they are asked.
     """
 
     data: Path
@@ -47,6 +48,7 @@ class Suite:
     most: int | None
     draws: int
     recipe: Recipe
+    refused: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def figures(self, tasks: Sequence[str]) -> dict[str, Any]:
         """Work out the figures of the tasks, with what they were made of."""
@@ -76,6 +78,7 @@ class Suite:
             "most": self.most,
             "draws": self.draws,
             "tables": tables,
+            "without_result": self.refused,
         }
 
     def _product(self, task: str) -> dict[str, Any]:
@@ -163,7 +166,8 @@ class Suite:
     def _crops(self, stream: str) -> Answers:
         from hema_stream.cli.evaluate.suite.cells import crops
 
-        return crops(stream, self.data, self.split, self.most, self.recipe, self._kept, _say)
+        answers, self.refused[stream] = crops(stream, self.data, self.split, self.most, self.recipe, self._kept, _say)
+        return answers
 
     @cached_property
     def _points(self) -> Answers:

@@ -37,6 +37,7 @@ def command(path: Path, check: bool, site: str | None, log_level: str) -> None:
     from hema_stream.service.daemon.config import read_config
     from hema_stream.service.daemon.examine import examine
 
+    check_known(site)
     try:
         config, document = read_config(path)
         config = config.model_copy(update={"site": site or config.site})

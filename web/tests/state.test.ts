@@ -112,6 +112,14 @@ describe("a slide's state", () => {
     expect(state.seq).toBe(8);
   });
 
+  it("takes the classes of a site in the place of those that came first", () => {
+    const state = new SlideState(SILENT);
+    const of = (...names: string[]) => names.map((name) => ({ name, title: name, colour: [1, 2, 3] as [number, number, number], abnormal: false }));
+    state.apply({ type: "hello", slide: "s", name: "s", run: "r", seq: 0, status: "running", classes: { rbc: of("a"), wbc: of("b") } });
+    state.apply({ type: "classes", classes: { rbc: of("a"), wbc: of("b", "hairy_cell") } });
+    expect(state.classes.wbc.map((c) => c.name)).toEqual(["b", "hairy_cell"]);
+  });
+
   it("tells a watcher of a cell that is replaced as of one that leaves and one that comes", () => {
     const told: string[] = [];
     const watcher: Watcher = { ...SILENT, entered: (row) => told.push(`+${row}`), leaving: (row) => told.push(`-${row}`) };

@@ -1,7 +1,7 @@
 /** The REST interface: every request carries the token of this tab; errors are the service's problem documents. */
 
 import { pieces } from "./stream";
-import type { Artefact, Figures, Report, SessionInfo, SlideInfo, SlideList } from "./types";
+import type { Artefact, Figures, NamedCell, Report, SessionInfo, SiteInfo, SiteList, SlideInfo, SlideList, TellingCells } from "./types";
 
 export const PREFIX = "/api/v1";
 
@@ -58,6 +58,16 @@ export class Client {
   prioritise = (id: string, priority: number): Promise<SlideInfo> => this.json(`slides/${id}`, "PATCH", { priority });
   cancel = (id: string): Promise<SlideInfo> => this.json(`slides/${id}/cancel`, "POST");
   remove = (id: string): Promise<null> => this.json(`slides/${id}`, "DELETE");
+  sites = (): Promise<SiteList> => this.json("sites");
+  newSite = (name: string): Promise<SiteInfo> => this.json("sites", "POST", { name });
+  learn = (site: string, slide: string, names: NamedCell[]): Promise<SiteInfo> =>
+    this.json(`sites/${encodeURIComponent(site)}/learn`, "POST", { slide, stream: "wbc", names });
+  useSite = (site: string, version: number | null): Promise<SiteInfo> =>
+    this.json(`sites/${encodeURIComponent(site)}/use`, "POST", { version });
+
+  tellingCells(slide: string, n: number, site: string): Promise<TellingCells> {
+    return this.json(`slides/${slide}/telling-cells?${new URLSearchParams({ stream: "wbc", n: String(n), site })}`);
+  }
 
   slides(query: Query): Promise<SlideList> {
     const wish = new URLSearchParams();

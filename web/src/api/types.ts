@@ -143,3 +143,52 @@ export interface Report {
   };
   identity: { software: string; panel: string; profile: string };
 }
+
+/** Named cells of a site, each left out in turn: shares right before and after. */
+export interface Judgement {
+  cells: number;
+  right_before: number;
+  right_after: number;
+  balanced_before: number;
+  balanced_after: number;
+  better: boolean;
+  classes: Record<string, { cells: number; before: number; after: number }>;
+}
+
+export interface SiteInfo {
+  name: string;
+  version: number;
+  versions: number[];
+  in_use: number | null;
+  chosen: boolean;
+  streams: Record<string, { cells: Record<string, number>; corrects: boolean; judgement: Judgement | null }>;
+}
+
+export interface SiteList {
+  sites: SiteInfo[];
+  chosen: string | null;
+}
+
+export interface TellingCell {
+  key: [number, number];
+  id: string;
+  suggestion: string;
+  confidence: number;
+}
+
+export interface GivenName {
+  name: string;
+  title: string;
+}
+
+export interface TellingCells {
+  slide: string;
+  cells: TellingCell[];
+  of: number;
+  names: GivenName[];
+}
+
+export interface NamedCell {
+  key: [number, number];
+  class: string;
+}

@@ -36,6 +36,12 @@ export interface Image {
   cores: Uint8Array;
 }
 
+/** Takes the place of the classes of `hello`: a site has some of its own. */
+export interface Classes {
+  type: "classes";
+  classes: Record<Stream, CellClass[]>;
+}
+
 export interface SnapshotBegin {
   type: "snapshot_begin";
   seq: number;
@@ -86,6 +92,7 @@ export interface End {
 export type Message =
   | Hello
   | Image
+  | Classes
   | SnapshotBegin
   | SnapshotPart
   | { type: "snapshot_end"; seq: number }

@@ -53,6 +53,9 @@ export class SlideState {
         this.status = message.status;
         this.classes = message.classes;
         break;
+      case "classes":
+        this.classes = message.classes;
+        break;
       case "image":
         this.open(message);
         break;

@@ -142,6 +142,7 @@ export class LiveSlide implements Watcher {
     this.state.apply(message);
     if (this.bulk) this.overlay?.stainAll();
     this.bulk = false;
+    if (message.type === "classes") this.restyle();
     if (message.type === "hello") this.greeted(run !== "" && run !== message.run);
     this.show();
     if (message.type === "end") void this.over(message);
@@ -149,10 +150,15 @@ export class LiveSlide implements Watcher {
   }
 
   private greeted(another: boolean): void {
-    this.styles = new Styles(this.state.classes);
-    if (this.scene) this.scene.styles = this.styles;
+    this.restyle();
     if (another) this.report = this.figures = this.end = this.state.end = null;
     void this.look();
+  }
+
+  private restyle(): void {
+    this.styles = new Styles(this.state.classes);
+    if (this.scene) this.scene.styles = this.styles;
+    this.overlay?.stainAll();
   }
 
   private outlined(message: Contours | { type: "density"; view: number; seq: number }): void {

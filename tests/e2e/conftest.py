@@ -1,12 +1,15 @@
-"""A slide of several tiles, made of a shipped field."""
+"""A slide of several tiles, made of a shipped field; and a browser."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from browsing import CHROMIUM
 from slides import run
 
 
@@ -25,3 +28,25 @@ def whole(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     report = run(slide, tmp_path_factory.mktemp("whole"))
     assert report["quality_metrics"]["tiles"]["analysed"] == 6
     return report
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright import sync_api as playwright
+
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page; it fails the test that made it complain, or that broke the policy."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page, said = context.new_page(), []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+    yield page
+    context.close()
+    assert [line for line in said if "net::ERR_FAILED" not in line] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +9,12 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright import sync_api as playwright
+from browsing import LONG, enter, needs_chromium, open_slide
 from service_process import ServiceProcess
 
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; name one with CHROMIUM=")
+pytestmark = needs_chromium
 
 KINDS = ("rbc", "wbc", "platelet")
-LONG = 120_000
 CELLS = """stage => {
   const {state, styles} = stage.live, t = state.cells, kinds = ['rbc', 'wbc', 'platelet'];
   return [...t.inOrder()].map(r => {
@@ -39,14 +34,6 @@ class OneTime(ServiceProcess):
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def root(fields: Path, slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("root")
     for path in (*fields.glob("*.png"), slide):
@@ -58,31 +45,6 @@ def root(fields: Path, slide: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def service(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     with ServiceProcess(tmp_path_factory.mktemp("browser") / "data", root) as running:
         yield running
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A page; it fails the test that made it complain, or that broke the policy."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page, said = context.new_page(), []
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
-    yield page
-    context.close()
-    assert [line for line in said if "net::ERR_FAILED" not in line] == []
-
-
-def enter(page: Any, service: ServiceProcess) -> None:
-    page.goto(service.base)
-    page.get_by_label("Token").fill(service.token)
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Work list").wait_for()
-
-
-def open_slide(page: Any, service: ServiceProcess, slide: str) -> Any:
-    page.goto(f"{service.base}/#/slides/{slide}")
-    page.locator("[data-detail]").wait_for(timeout=LONG)
-    return page.locator("[data-detail]")
 
 
 def assert_shown_equals(page: Any, stage: Any, report: dict[str, Any]) -> None:

@@ -53,9 +53,12 @@ export class NamingSession {
     return this.names.find((one) => one.name === name)?.title ?? name.replaceAll("_", " ");
   }
 
-  /** Begin; with the site that slides are read with, or the only one, nothing is asked. */
+  /**
+   * Begin, or go on where the person left; with the site that slides are read with, or the only one, no name is asked.
+   */
   async open(): Promise<void> {
-    if (this.phase !== "opening" && this.phase !== "failed") return;
+    if (!["opening", "failed", "on", "empty"].includes(this.phase)) return;
+    this.phase = "opening";
     await this.trying(async () => {
       const { sites, chosen } = await this.client.sites();
       this.sites = sites;

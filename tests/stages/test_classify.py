@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hema_models.normalising import density_table, normalise
+from hema_models.site.choice import Choice
 from hema_models.site.learn import learn
 from hema_models.site.profile import OwnClass, Profile
 from hema_models.site.reviewed import Reviewed
@@ -211,3 +212,28 @@ def test_slides_in_one_batch_are_each_brought_to_one_density_by_their_own_table(
     ]
     np.testing.assert_array_equal(network.shown[0][:3], np.concatenate(wanted))
     assert not np.array_equal(network.shown[0][0], network.shown[0][1])
+
+
+def test_slides_of_one_batch_are_named_each_by_the_site_it_was_told_of(
+    site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = crops(list(COLOURS.values()))
+    stage = started(Levels(), monkeypatch, keep_features=True)
+    plain_caps, plain = stage.negotiate(Caps("image/crops"))
+    caps, told = stage.negotiate(Caps("image/crops", site_choice=Choice(site, 1)))
+    alone, corrected, again = stage.process_batch([shown] * 3, [plain, told, plain])
+    names = caps.taxonomies["wbc"].names
+    assert [names[b] for b in corrected.best] == list(COLOURS)
+    assert {NAMES[b] for b in alone.best} == {NAMES[b] for b in again.best} == {"monocyte"}
+    assert ("site" in plain_caps, caps.site.version) == (False, 1)
+    assert corrected.answers is not None
+    np.testing.assert_array_equal(alone.answers, corrected.answers)  # the network's own, whatever the site
+    np.testing.assert_allclose(np.exp(corrected.answers), alone.probabilities, atol=2e-6)
+    assert caps.networks == {"wbc": "levels"}
+
+
+def test_a_choice_that_was_learnt_with_another_network_is_refused(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = started(Levels("another"), monkeypatch)
+    with pytest.raises(ModelError, match="site learn here"):
+        stage.negotiate(Caps("image/crops", site_choice=Choice(site, 1)))
+    assert stage.negotiate(Caps("image/crops"))[1].namer.site is None

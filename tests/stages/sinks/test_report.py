@@ -13,6 +13,7 @@ from hema_stages.sinks.report import Report
 from smear import mixed, slide
 
 from hema_stream.core.errors import ConfigError, OutputError
+from hema_stream.core.features import FEATURES, CellFeatures, read_features
 from hema_stream.core.messages import ReportWritten
 from hema_stream.core.result import TallyResult
 from hema_stream.flow.bus import WarningMessage
@@ -64,6 +65,22 @@ def test_what_is_switched_off_is_not_written_nor_left_from_before(tmp_path: Path
     sink(tmp_path)[0].process(result, None)
     sink(tmp_path, overlay=False, geojson=False)[0].process(result, None)
     assert names(tmp_path / result.slide.id) == {"report.json"}
+
+
+def test_features_are_written_where_they_were_kept_and_not_left_from_before(
+    tmp_path: Path, result: TallyResult
+) -> None:
+    stage, _ = sink(tmp_path)
+    rows = np.arange(2, dtype=np.int32)
+    kept = CellFeatures(
+        "wbc", "net", rows, result.cells.keys[rows], np.ones((2, 4), np.float16), np.zeros((2, 12), np.float32)
+    )
+    stage.process(replace(result, features=kept), None)
+    found = read_features(tmp_path / result.slide.id / FEATURES)
+    assert found is not None
+    assert (found.network, found.rows.tolist()) == ("net", [0, 1])
+    stage.process(result, None)
+    assert names(tmp_path / result.slide.id) == ALL
 
 
 def test_an_interrupted_slide_of_many_tiles_gets_its_report_alone(tmp_path: Path, result: TallyResult) -> None:

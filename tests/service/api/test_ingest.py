@@ -194,8 +194,9 @@ async def test_a_scan_goes_on_after_the_pipeline_has_failed(service: Any) -> Non
         with suppress(WSServerHandshakeError):
             async with line(service, info["url"]) as scanner:
                 hello = await scanner.hear("hello")
-                assert hello["received"] in ([[0, 0], [2, 2]], [[0, 2]])
                 first = await scanner.hear(*({"credit", "error", "end"} | ({"counts"} if closed else set())))
+                # A slide that has ended meanwhile is greeted without its fields: only its end follows.
+                assert hello["received"] in ([[0, 0], [2, 2]], [[0, 2]]) or first["type"] == "end"
                 if first["type"] == "credit":
                     await scanner.say(**field(1))
                     await scanner.say(type="close", fields=3)

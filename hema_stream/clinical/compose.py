@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,16 @@ from hema_stream.clinical.panel import Panel
 from hema_stream.clinical.quality import image_quality, missing, quality_metrics, status
 from hema_stream.clinical.telling import calibration_note, site_report
 from hema_stream.core.cells import Kind
-from hema_stream.core.report import NOTICE, Identity, QualityMetrics, RbcAnalysis, ReportHead, Summary, WbcDifferential
+from hema_stream.core.report import (
+    NOTICE,
+    Identity,
+    QualityMetrics,
+    RbcAnalysis,
+    ReportHead,
+    SiteAlarm,
+    Summary,
+    WbcDifferential,
+)
 from hema_stream.core.result import TallyResult
 
 
@@ -35,8 +44,8 @@ class Composer:
     identity: Identity
     deterministic: bool
 
-    def head(self, result: TallyResult) -> ReportHead:
-        """Compose everything but the lists of cells."""
+    def head(self, result: TallyResult, alarms: Sequence[SiteAlarm] = ()) -> ReportHead:
+        """Compose everything but the lists of cells; by the alarms the slide is not like those of its site."""
         quality, lacks = quality_metrics(result, self.panel), missing(result)
         return ReportHead(
             schema_version="1",
@@ -51,8 +60,8 @@ class Composer:
             wbc_differential=self._white(result),
             quality_metrics=quality,
             acquisition=acquisition(result.acquisition),
-            site=site_report(result.site),
-            calibration_note=calibration_note(self.panel, result.site),
+            site=site_report(result.site, alarms),
+            calibration_note=calibration_note(self.panel, result.site, alarms),
             identity=self.identity.model_copy(update={"models": dict(sorted(result.models.items()))}),
             deterministic=self.deterministic,
         )

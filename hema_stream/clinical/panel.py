@@ -83,6 +83,39 @@ class QualityRule(_Rule):
     acceptable_coverage: float
 
 
+class FigureRule(_Rule):
+    """How a figure of a site's slides is watched.
+
+    ``least_spread`` is the least standard deviation that is believed, in the figure's unit; ``cause`` what it tells of;
+    ``above_only`` where only more is worse.
+    """
+
+    cause: str
+    least_spread: float = Field(gt=0.0)
+    above_only: bool = False
+
+
+class ControlRule(_Rule):
+    """Control charts of a site, see ``control.py``.
+
+    ``least`` slides draw limits, ``width`` standard deviations away; ``weight`` is the newest slide's in the moving
+    average; ``causes`` says what each means.
+    """
+
+    least: int = Field(ge=3)
+    width: float = Field(gt=0.0)
+    weight: float = Field(gt=0.0, le=1.0)
+    figures: dict[str, FigureRule]
+    causes: dict[str, str]
+
+    @model_validator(mode="after")
+    def _every_cause_has_its_wording(self) -> ControlRule:
+        mute = {"network", "elsewhere", *(figure.cause for figure in self.figures.values())} - set(self.causes)
+        if mute:
+            raise ValueError(f"causes without wording: {', '.join(sorted(mute))}")
+        return self
+
+
 class Telling(_Rule):
     """What is said beside the figures; which names each may hold is in panels/default.yaml."""
 
@@ -101,6 +134,7 @@ class Telling(_Rule):
     calibrated: str
     not_yet: str
     uncalibrated: str
+    changed: str
     expect: str
 
 
@@ -114,6 +148,7 @@ class Panel(_Rule):
     quality: QualityRule
     flags: dict[str, FlagRule]
     telling: Telling
+    control: ControlRule
 
     @model_validator(mode="after")
     def _every_flag_has_its_rule(self) -> Panel:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hema_stream.clinical.panel import Panel, Telling
 from hema_stream.core.naming import Naming
 from hema_stream.core.rates import ClassRates, Rate
-from hema_stream.core.report import Elsewhere, SiteReport
+from hema_stream.core.report import Elsewhere, SiteAlarm, SiteReport
 from hema_stream.core.site_use import SiteUse
 
 CELLS = {"rbc": "red cells", "wbc": "white cells"}
@@ -27,13 +29,22 @@ def ungraded(panel: Panel, stream: str, unknown: int, asked: int) -> str:
     return panel.telling.ungraded.format(percent=round(100 * unknown / asked), cells=CELLS[stream])
 
 
-def site_report(site: SiteUse | None) -> SiteReport | None:
-    """The report's part on a site."""
-    return None if site is None else SiteReport(name=site.name, version=site.version, identity=site.identity)
+def site_report(site: SiteUse | None, alarms: Sequence[SiteAlarm] = ()) -> SiteReport | None:
+    """The report's part on a site; alarms are known at a slide's end."""
+    if site is None:
+        return None
+    return SiteReport(name=site.name, version=site.version, identity=site.identity, alarms=list(alarms))
 
 
-def calibration_note(panel: Panel, site: SiteUse | None) -> str:
-    """Say what the answers are calibrated to, and what to expect where it is nothing."""
+def calibration_note(panel: Panel, site: SiteUse | None, alarms: Sequence[SiteAlarm] = ()) -> str:
+    """Say what the answers are calibrated to, what to expect where it is nothing, and why not to rely on it."""
+    note = _calibrated_to(panel, site)
+    if not alarms:
+        return note
+    return panel.telling.changed.format(note=note, alarms="; ".join(alarm.text for alarm in alarms))
+
+
+def _calibrated_to(panel: Panel, site: SiteUse | None) -> str:
     telling = panel.telling
     if site is None:
         return telling.uncalibrated.format(expect=telling.expect)

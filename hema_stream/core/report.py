@@ -87,12 +87,20 @@ class Elsewhere(_Part):
     text: str = Field(description="The same in words.")
 
 
+class SiteAlarm(_Part):
+    """Something by which a slide is not like those of its site."""
+
+    code: str = Field(description="light, stain, focus, scale, cells, network or elsewhere.")
+    text: str = Field(description="The same in words.")
+
+
 class SiteReport(_Part):
     """The site that the answers were calibrated to."""
 
     name: str
     version: int
     identity: str = Field(description="SHA-256 of its content.")
+    alarms: list[SiteAlarm] = Field(description="By what the slide leaves the site's control limits.")
 
 
 class RbcAnalysis(_Part):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from hema_models.site.labels import allowed_by
+from hema_models.site.readings import Readings
 from hema_models.site.store import SiteStore
 
 from hema_stream.cli import group
 from hema_stream.cli.site.cells import slides_of
 from hema_stream.core.errors import ConfigError
+from hema_stream.core.reading import Reading
 from hema_stream.core.taxonomy import load_taxonomy
 
 FIELDS = Path(__file__).parents[2] / "examples" / "fields"
@@ -192,3 +195,18 @@ def test_no_label_leaves_a_class_possible_that_size_alone_tells() -> None:
         assert allowed.any()
         assert not allowed[[names.index("macrocyte"), names.index("microcyte")]].any()
     assert allowed_by("wbc")("neutrophil", load_taxonomy("wbc").names).sum() == 2
+
+
+def test_control_limits_are_shown_and_drawn_anew(store: SiteStore) -> None:
+    store.create("tehran")
+    readings = Readings(store.folder("tehran"))
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    for n in range(13):
+        figures = {"ground_red": 230.0 + n % 3, "focus": 5.0 if n < 12 else 1.0}
+        readings.add(Reading(f"slide-{n}", begun + timedelta(days=n), {}, figures))
+    shown = said("site", "watch", "tehran")
+    assert "ground_red" in shown
+    assert shown.splitlines()[-1] == "2026-01-13 00:00  slide-12  focus"
+    assert "within limits" in shown.splitlines()[-2]
+    assert "drawn anew" in said("site", "watch", "tehran", "--restart")
+    assert said("site", "watch", "tehran") == "tehran: 0 slides so far; limits are drawn on 12\n"

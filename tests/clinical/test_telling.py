@@ -80,7 +80,7 @@ def test_a_report_names_its_site_and_the_sites_own_classes() -> None:
     result = replace(result, best=best)
     head = COMPOSER.head(result)
     assert head.site is not None
-    assert head.site.model_dump() == {"name": "ward", "version": 3, "identity": "a" * 64}
+    assert head.site.model_dump() == {"name": "ward", "version": 3, "identity": "a" * 64, "alarms": []}
     assert head.calibration_note == "calibrated: ward version 3 (white cells)"
     assert head.wbc_differential.distribution == {"lymphocyte": 7, "hairy_cell": 3}
     assert [row["classification"] for row in COMPOSER.detections(result)][:3] == ["hairy_cell"] * 3

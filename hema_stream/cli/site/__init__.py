@@ -8,6 +8,7 @@ COMMANDS = {
     "new": ("keep:new", "Make a site."),
     "learn": ("learn:command", "Learn from named cells, or from cells at large; makes a new version."),
     "evaluate": ("evaluate:command", "Show what leaving named cells out says of it."),
+    "watch": ("watch:watch", "Show control limits, and which slides left them."),
     "use": ("keep:use", "Switch a version on, or the site off."),
     "list": ("keep:show", "List sites and their versions."),
     "export": ("keep:export", "Copy a version to a file."),

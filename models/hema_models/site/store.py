@@ -31,11 +31,11 @@ class SiteStore:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder or sites_folder()
+        self._root = folder or sites_folder()
 
     def names(self) -> list[str]:
         """Sites that there are."""
-        found = self._folder.iterdir() if self._folder.is_dir() else iter(())
+        found = self._root.iterdir() if self._root.is_dir() else iter(())
         return sorted(path.name for path in found if path.is_dir() and NAME.fullmatch(path.name))
 
     def create(self, name: str) -> Profile:
@@ -44,7 +44,7 @@ class SiteStore:
         Raises:
             ConfigError: the name is not allowed, or taken.
         """
-        folder = self._of(name)
+        folder = self.folder(name)
         if folder.exists():
             raise ConfigError("there is a site of this name", place=name, remedy="hema-stream site list")
         return self.save(Profile(name, 0))
@@ -60,7 +60,7 @@ class SiteStore:
 
     def versions(self, name: str) -> list[int]:
         """Versions of a site, oldest first; ConfigError where there is no such site."""
-        folder = self._of(name)
+        folder = self.folder(name)
         if not folder.is_dir():
             known = ", ".join(self.names()) or "none"
             raise ConfigError("no such site", place=name, remedy=f"hema-stream site new {name}; known: {known}")
@@ -78,13 +78,13 @@ class SiteStore:
         """The version that a person switched on."""
         self.versions(name)
         try:
-            return int((self._of(name) / IN_USE).read_text(encoding="utf-8"))
+            return int((self.folder(name) / IN_USE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 
     def use(self, name: str, version: int | None) -> None:
         """Switch a version on; None switches the site off."""
-        marker = self._of(name) / IN_USE
+        marker = self.folder(name) / IN_USE
         if version is None:
             self.versions(name)
             marker.unlink(missing_ok=True)
@@ -111,21 +111,22 @@ class SiteStore:
     def remove(self, name: str) -> None:
         """Remove a site with all its versions."""
         self.versions(name)
-        shutil.rmtree(self._of(name))
+        shutil.rmtree(self.folder(name))
 
     def every(self) -> Iterator[tuple[str, list[int], int | None]]:
         """Walk sites, their versions and the one in use."""
         for name in self.names():
             yield name, self.versions(name), self.in_use(name)
 
-    def _of(self, name: str) -> Path:
+    def folder(self, name: str) -> Path:
+        """Where a site lies; ConfigError where it cannot be a name."""
         if not NAME.fullmatch(name) or ".." in name:
             remedy = "letters, digits, dot, dash and underscore, at most 64"
             raise ConfigError("not a name of a site", place=name, remedy=remedy)
-        return self._folder / name
+        return self._root / name
 
     def _path(self, name: str, version: int) -> Path:
-        return self._of(name) / f"{version:04d}{SUFFIX}"
+        return self.folder(name) / f"{version:04d}{SUFFIX}"
 
 
 def find_profile(site: str) -> Profile:

@@ -11,6 +11,7 @@ from hema_stages.sinks.geojson import write_geojson
 from hema_stages.sinks.overlay import draw_overlay
 from hema_stages.sinks.png import encode_png
 from hema_stages.sinks.report_json import write_report
+from hema_stages.sinks.watch import Watch
 from hema_stream.core.errors import InputError
 from hema_stream.core.features import FEATURES, write_features
 from hema_stream.core.messages import ReportWritten
@@ -25,7 +26,8 @@ GEOJSON, OVERLAY, REPORT = "cells.geojson", "overlay.png", "report.json"
 class Report(Sink):
     """Write each slide's artefacts into ``out/<id>``; they appear together, report.json last, or not at all.
 
-    Features are written where a classifier was told to keep them.
+    Features are written where a classifier was told to keep them. A complete slide that was read with a site counts
+    among the site's slides from then on, and is compared with those before it.
 
     ``identity`` is set by the program that runs the pipeline; the head of each report is posted on the bus. Artefacts
     of an earlier run are written over, or removed where they are switched off: who must not lose them asks before
@@ -62,6 +64,7 @@ class Report(Sink):
         from hema_stream.clinical.compose import Composer
 
         composer = Composer(self._panel, self.identity, self.deterministic)
+        watch = Watch.of(result, self._panel, remembers=not self.deterministic)
         hurried = result.status == "partial" and sum(result.tiles.values()) > self.interrupted_tiles
         overlay, geojson = self.overlay and not hurried, self.geojson and not hurried
         kept = None if hurried else result.features
@@ -76,7 +79,7 @@ class Report(Sink):
                 with files.open(FEATURES) as handle:
                     write_features(handle, kept)
             with files.open(REPORT) as handle:
-                head = write_report(handle, composer, result)
+                head = write_report(handle, composer, result, watch.alarms if watch else ())
             picture = drawn.result() if drawn else None
             if picture:
                 with files.open(OVERLAY) as handle:
@@ -84,7 +87,16 @@ class Report(Sink):
         for name, wanted in ((GEOJSON, geojson), (OVERLAY, picture), (FEATURES, kept)):
             if not wanted:
                 (folder / name).unlink(missing_ok=True)
+        if watch and result.status == "complete":
+            self._keep(watch, result.slide.id)
         self.post(ReportWritten(result.slide.id, head))
+
+    def _keep(self, watch: Watch, slide: str) -> None:
+        try:
+            watch.keep()
+        except OSError as error:
+            text = f"the slide does not count among its site's: {error.strerror}"
+            self.post(WarningMessage(slide, text, self.name))
 
     def _draw(self, result: TallyResult) -> bytes | None:
         """Draw the overlay as PNG; an image that can no longer be opened costs the overlay, not the report."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import IO, Any
 
 import orjson
 
 from hema_stream.clinical.compose import Composer
-from hema_stream.core.report import ReportHead
+from hema_stream.core.report import ReportHead, SiteAlarm
 from hema_stream.core.result import TallyResult
 
 ROWS = 2048
 
 
-def write_report(handle: IO[bytes], composer: Composer, result: TallyResult) -> ReportHead:
+def write_report(
+    handle: IO[bytes], composer: Composer, result: TallyResult, alarms: Sequence[SiteAlarm] = ()
+) -> ReportHead:
     """Write report.json; memory stays at a few thousand rows. Returns the head that was written."""
-    head = composer.head(result)
+    head = composer.head(result, alarms)
     opening = orjson.dumps(head.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
     handle.write(opening.removesuffix(b"\n}"))
     for name, rows in (

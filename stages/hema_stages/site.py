@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from hema_models.calibration import softmax
 from hema_models.site.choice import Choice
 from hema_models.site.head import answers_of
 from hema_models.site.profile import Profile, StreamProfile
@@ -55,8 +54,7 @@ class SiteCorrection:
         """Correct the network's probabilities (N, C) by features (N, F); (N, C + K) with K classes of its own."""
         if self.learnt is None or self.learnt.head is None:
             return probabilities
-        standardised = self.learnt.statistics.standardise(features)
-        return np.asarray(softmax(self.learnt.head.correct(answers_of(probabilities), standardised)), np.float32)
+        return self.learnt.correct(answers_of(probabilities), features)
 
     def gathering(self) -> Gathering | None:
         """Sums over a slide's cells, to compare it with the site's slides; None where the site has seen none."""

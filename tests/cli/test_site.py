@@ -18,7 +18,7 @@ from hema_models.site.store import SiteStore
 
 from hema_stream.cli import group
 from hema_stream.cli.site.cells import slides_of
-from hema_stream.core.errors import ConfigError
+from hema_stream.core.errors import ConfigError, InputError
 from hema_stream.core.reading import Reading
 from hema_stream.core.taxonomy import load_taxonomy
 
@@ -210,3 +210,26 @@ def test_control_limits_are_shown_and_drawn_anew(store: SiteStore) -> None:
     assert "within limits" in shown.splitlines()[-2]
     assert "drawn anew" in said("site", "watch", "tehran", "--restart")
     assert said("site", "watch", "tehran") == "tehran: 0 slides so far; limits are drawn on 12\n"
+
+
+def test_a_slide_is_read_again_without_running_it(pictures: Path, store: SiteStore, tmp_path: Path) -> None:
+    said("site", "new", "here")
+    said("site", "learn", "here", "--stream", "wbc", "--labels", labels(pictures, "labels.csv"))
+    keep = ("--set", "classify_wbc.keep_features=true")
+    said("analyze", FIELDS / "pbc-basophil.png", "-o", tmp_path / "alone", "--json", *keep)
+    shown = said("site", "reread", "here", tmp_path / "alone" / "pbc-basophil")
+    said("site", "use", "here")
+    said("analyze", FIELDS / "pbc-basophil.png", "-o", tmp_path / "with", "--json", "--site", "here")
+    report = json.loads((tmp_path / "with" / "pbc-basophil" / "report.json").read_text())
+    counts = report["wbc_differential"]["distribution"]
+    rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines()[2:]}
+    assert rows["unknown"][-1] == str(report["wbc_differential"]["unknown"])
+    for label, count in counts.items():
+        assert str(count) in rows[label]
+
+
+def test_without_kept_features_it_is_said_how_to_keep_them(store: SiteStore, tmp_path: Path) -> None:
+    store.create("here")
+    failed = run("site", "reread", "here", tmp_path).exception
+    assert isinstance(failed, InputError)
+    assert "keep_features=true" in failed.remedy

@@ -9,6 +9,7 @@ COMMANDS = {
     "learn": ("learn:command", "Learn from named cells, or from cells at large; makes a new version."),
     "evaluate": ("evaluate:command", "Show what leaving named cells out says of it."),
     "watch": ("watch:watch", "Show control limits, and which slides left them."),
+    "reread": ("reread:command", "Show what the site would change in a slide, without running it again."),
     "use": ("keep:use", "Switch a version on, or the site off."),
     "list": ("keep:show", "List sites and their versions."),
     "export": ("keep:export", "Copy a version to a file."),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hema_models.calibration import softmax
 from hema_models.site.head import SiteHead
 from hema_models.site.judge import Judgement
 from hema_models.site.reviewed import Reviewed
@@ -61,6 +62,16 @@ class StreamProfile:
     def limit(self) -> float:
         """Distance beyond which a slide is taken to be of another laboratory."""
         return limit_of(self.slides)
+
+    def correct(self, answers: NDArray[np.float32], features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Correct the network's log-probabilities (N, C) by its features (N, F).
+
+        Returns:
+            Probabilities (N, C + K), K classes of its own after the others; (N, C) where there is no head.
+        """
+        if self.head is None:
+            return np.exp(answers)
+        return np.asarray(softmax(self.head.correct(answers, self.statistics.standardise(features))), np.float32)
 
     def taxonomy(self, known: Taxonomy) -> Taxonomy:
         """The stream's classes with the site's own after them; as they are where no head tells those."""

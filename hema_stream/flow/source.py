@@ -10,6 +10,7 @@ from typing import Any
 from hema_stream.flow.errors import FlowError, StageError
 from hema_stream.flow.events import Eos, Event, StreamStart
 from hema_stream.flow.invoke import as_failure
+from hema_stream.flow.run import Run
 from hema_stream.flow.runner import TURN, Runner
 from hema_stream.flow.slide_run import SlideRun
 from hema_stream.flow.stage import Source
@@ -20,8 +21,8 @@ class SourceRunner(Runner):
 
     stage: Source
 
-    def __init__(self, stage: Source, pipeline: Any) -> None:
-        super().__init__(stage, pipeline)
+    def __init__(self, stage: Source, run: Run) -> None:
+        super().__init__(stage, run)
         self._done = self._ended = self._waiting = False
         self._unended: set[str] = set()
         self._refused: set[str] = set()
@@ -39,7 +40,7 @@ class SourceRunner(Runner):
     def end(self) -> None:
         """Open no further slide; those that are open are taken to their end."""
         self._ended = True
-        self.pipeline.note_exhausted()
+        self.shared.exhausted()
 
     def forget(self, slide: str) -> SlideRun | None:
         """Wait for the rest of a slide no more."""
@@ -55,13 +56,13 @@ class SourceRunner(Runner):
                     if self.exhausted:
                         break
         except Exception as error:
-            self.pipeline.fail(StageError(self.stage.name, None, (), error))
+            self.shared.fail(StageError(self.stage.name, None, (), error))
         finally:
             self._done = True
         for slide in list(self._unended):
             lacking = FlowError("the source ended without the slide's eos")
-            self.pipeline.fail_slide(slide, StageError(self.stage.name, slide, (), lacking))
-        self.pipeline.note_exhausted()
+            self.shared.fail_slide(slide, StageError(self.stage.name, slide, (), lacking))
+        self.shared.exhausted()
 
     async def _events(self) -> AsyncGenerator[Event, None]:
         """Iterate the source; the others on the loop have their turn, even where it never waits."""
@@ -85,20 +86,20 @@ class SourceRunner(Runner):
     async def _room(self) -> None:
         """Wait until fewer slides are open than the stage's ``max_open``, if it has one."""
         self._waiting = True
-        self.pipeline.note_idle()
+        self.shared.idle()
         try:
-            await self.pipeline.slides.room(int(getattr(self.stage, "max_open", 0)), lambda: self._ended)
+            await self.shared.slides.room(int(getattr(self.stage, "max_open", 0)), lambda: self._ended)
         finally:
             self._waiting = False
 
     async def _pass_on(self, event: Any) -> None:
         if not isinstance(event, Event):
             raise TypeError(f"a source yields events, not {type(event).__name__}")
-        if self.pipeline.paused:
-            await self.pipeline.playing()
+        if self.shared.paused:
+            await self.shared.playing()
         if isinstance(event, StreamStart) and not await self._begin(event):
             return
-        if event.slide in self._refused or self.pipeline.slides.is_over(event.slide):
+        if event.slide in self._refused or self.shared.slides.is_over(event.slide):
             return
         for link in self.outlet.links.values():
             if isinstance(event, StreamStart):
@@ -107,7 +108,7 @@ class SourceRunner(Runner):
                 await link.put(event)
         if isinstance(event, Eos):
             self._unended.discard(event.slide)
-            self.pipeline.note_end(event.slide, self)
+            self.shared.passed(event.slide, self.stage.name)
 
     async def _begin(self, event: StreamStart) -> bool:
         """Open a slide where there is room; False where none is opened any more."""
@@ -116,6 +117,6 @@ class SourceRunner(Runner):
         if self._ended:
             self._refused.add(event.slide)
             return False
-        self.pipeline.note_start(event.slide, event.priority, self.stage.name)
+        self.shared.begin(event.slide, event.priority, self.stage.name)
         self._unended.add(event.slide)
         return True

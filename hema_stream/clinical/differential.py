@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 from hema_stream.clinical.flags import Counted, raised
 from hema_stream.clinical.interval import share
 from hema_stream.clinical.panel import DifferentialRule, Panel
-from hema_stream.clinical.telling import elsewhere, ungraded
+from hema_stream.clinical.telling import elsewhere, ungraded, unknown_rule
 from hema_stream.core.naming import Naming
 from hema_stream.core.report import Share, WbcDifferential
 
@@ -52,6 +52,7 @@ def differential(
         classified=classified,
         gradable=gradable,
         gradable_note="" if gradable else ungraded(panel, "wbc", unknown, counted.asked),
+        unknown_rule=unknown_rule(panel, "wbc", naming),
         beside=sum(counts.values()) - classified,
         unknown=unknown,
         unclassified=unclassified,

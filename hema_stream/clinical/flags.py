@@ -6,7 +6,7 @@ has not seen explain, else a candidate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -123,7 +123,8 @@ def _claimed(panel: Panel, claim: Claim, counted: Counted) -> Iterator[Flag]:
         return
     found = Rate(n, counted.asked)
     note = _doubt(panel, claim, counted, found)
-    yield _flag(panel, claim.code, n, found.of, f"{n:,} of {found.of:,} cells", note)
+    names = [name for name in claim.classes if counted.counts.get(name)]
+    yield _flag(panel, claim.code, n, found.of, f"{n:,} of {found.of:,} cells", note, names)
 
 
 def _seen(rule: FlagRule, n: int, classified: int) -> bool:
@@ -177,10 +178,10 @@ def _sizes(panel: Panel, counted: Counted) -> Iterator[Flag]:
             yield _flag(panel, code, median, sized, f"median {median:.1f} µm of {sized:,} cells", note)
 
 
-def _flag(panel: Panel, code: str, n: float, of: int, figure: str, note: str = "") -> Flag:
+def _flag(panel: Panel, code: str, n: float, of: int, figure: str, note: str = "", classes: Sequence[str] = ()) -> Flag:
     rule = panel.flags[code]
     wording = rule.candidate if note else rule.wording
-    return Flag(code=code, wording=wording, n=round(n, 2), of=of, figure=figure, note=note)
+    return Flag(code=code, wording=wording, n=round(n, 2), of=of, figure=figure, note=note, classes=list(classes))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hema_stream.clinical.flags import Counted, raised
 from hema_stream.clinical.interval import share
 from hema_stream.clinical.panel import Panel
-from hema_stream.clinical.telling import elsewhere, ungraded
+from hema_stream.clinical.telling import elsewhere, ungraded, unknown_rule
 from hema_stream.core.naming import Naming
 from hema_stream.core.report import RbcAnalysis
 
@@ -63,6 +63,7 @@ def morphology(
         classified=classified,
         gradable=gradable,
         gradable_note="" if gradable else ungraded(panel, "rbc", unknown, counted.asked),
+        unknown_rule=unknown_rule(panel, "rbc", naming),
         unknown=unknown,
         unclassified=unclassified,
         cut=cut,

@@ -125,6 +125,8 @@ class Telling(_Rule):
     open: str
     not_gradable: str
     ungraded: str
+    one_rule: str
+    rules: str
     found: str
     not_found: str
     called: str

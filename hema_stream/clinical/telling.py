@@ -29,6 +29,14 @@ def ungraded(panel: Panel, stream: str, unknown: int, asked: int) -> str:
     return panel.telling.ungraded.format(percent=round(100 * unknown / asked), cells=CELLS[stream])
 
 
+def unknown_rule(panel: Panel, stream: str, naming: Naming) -> str:
+    """Say when a cell is unknown, from the thresholds of the classes that a network can name."""
+    taxonomy = naming.taxonomy(stream)
+    limits = sorted({round(100 * c.threshold) for c in taxonomy.classes if not c.measured})
+    telling = panel.telling
+    return (telling.one_rule if len(limits) == 1 else telling.rules).format(least=limits[0], most=limits[-1])
+
+
 def site_report(site: SiteUse | None, alarms: Sequence[SiteAlarm] = ()) -> SiteReport | None:
     """The report's part on a site; alarms are known at a slide's end."""
     if site is None:
@@ -71,7 +79,8 @@ def _sayings(telling: Telling, rates: ClassRates) -> list[str]:
     if recall is not None and recall.of:
         found = telling.found.format(recall=round(100 * recall.share), laboratories=laboratories)
     said = [found, telling.called.format(rate=_per_thousand(false))] if false.of else [found]
-    return said if many >= PROVEN else [*said, telling.one_laboratory]
+    said += [] if many >= PROVEN else [telling.one_laboratory]
+    return [*said, rates.note] if rates.note else said
 
 
 def _per_thousand(rate: Rate) -> str:

@@ -28,12 +28,14 @@ class ClassRates:
         recall: cells of this class that were called so, of all of them; None where none was there.
         laboratories: how many left-out laboratories the recall was measured in.
         worst: the false positives of the left-out laboratory with the most of them; None where none was told apart.
+        note: what else is known of it, in plain words.
     """
 
     false_positive: Rate
     recall: Rate | None
     laboratories: int
     worst: Rate | None = None
+    note: str = ""
 
     @property
     def unlucky(self) -> Rate:

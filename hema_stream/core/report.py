@@ -38,6 +38,7 @@ class Flag(_Part):
     )
     figure: str = Field(description="Both in words: '3 of 212 cells', 'median 9.1 µm of 212 cells'.")
     note: str = Field(description="Why a candidate is no flag; empty for a flag.")
+    classes: list[str] = Field(description="Classes whose cells were counted; empty for what no class makes.")
 
 
 class Missing(_Part):
@@ -110,6 +111,7 @@ class RbcAnalysis(_Part):
     classified: int = Field(description="Denominator of distribution and rate: single, classified, not unknown.")
     gradable: bool = Field(description="Whether few enough cells are unknown; where not, percentages are null.")
     gradable_note: str = Field(description="Why it is not gradable; empty where it is.")
+    unknown_rule: str = Field(description="When a cell is unknown, in words.")
     unknown: int = Field(description="Single cells whose confidence is under their class's threshold.")
     unclassified: int = Field(description="Single cells whose classification was lost or never came.")
     cut: int = Field(
@@ -137,6 +139,7 @@ class WbcDifferential(_Part):
     classified: int = Field(description="Denominator of percentages: intact, classified, not unknown.")
     gradable: bool = Field(description="Whether few enough cells are unknown; where not, percentages are null.")
     gradable_note: str = Field(description="Why it is not gradable; empty where it is.")
+    unknown_rule: str = Field(description="When a cell is unknown, in words.")
     beside: int = Field(description="Classified, but out of the denominator: nucleated red cells and smudge cells.")
     unknown: int = Field(description="Cells whose confidence is under their class's threshold.")
     unclassified: int = Field(description="Cells whose classification was lost or never came.")

@@ -24,7 +24,7 @@ class ClassElsewhere(BaseModel):
         recall: cells of this class that were called so, and all of them; None where no such laboratory has any.
         laboratories: how many left-out laboratories the recall was measured in.
         worst: the false positives of the left-out laboratory of at least 200 such cells with the largest share of them.
-        note: for the reader.
+        note: what else is known of it, in plain words: reports and pages show it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +42,7 @@ class ClassElsewhere(BaseModel):
             None if self.recall is None else Rate(*self.recall),
             self.laboratories,
             None if self.worst is None else Rate(*self.worst),
+            self.note,
         )
 
 

@@ -79,6 +79,13 @@ def test_immature_granulocytes_are_looked_for_from_one_in_a_hundred_unrounded(ce
     assert not white({"neutrophil_band": 50, "lymphocyte": 151}).candidates
 
 
+def test_a_flag_says_whose_cells_it_counted() -> None:
+    counts = {"metamyelocyte": 2, "myelocyte": 1, "lymphocyte": 97}
+    [candidate] = white(counts, IMMATURE).candidates
+    assert (candidate.n, candidate.classes) == (3, ["myelocyte", "metamyelocyte"])
+    assert not FLAGS.platelets(1, 9)[0].classes
+
+
 def test_nucleated_red_cells_do_not_go_silent_where_nothing_else_was_found() -> None:
     flags, [candidate] = white({"erythroblast": 3}, known("erythroblast"))
     assert (candidate.code, candidate.figure) == ("nrbc_present", "3 of 3 cells")

@@ -10,7 +10,7 @@ from smear import mixed, result_of
 
 from hema_stream.clinical.compose import Composer
 from hema_stream.clinical.panel import load_panel
-from hema_stream.clinical.telling import calibration_note, elsewhere, ungraded
+from hema_stream.clinical.telling import calibration_note, elsewhere, ungraded, unknown_rule
 from hema_stream.core.cells import Kind
 from hema_stream.core.naming import Naming
 from hema_stream.core.rates import ClassRates, Rate
@@ -61,6 +61,22 @@ def test_a_class_without_a_second_laboratory_is_marked_so() -> None:
     assert told["erythroblast"].text.startswith(PANEL.telling.not_found)
     assert told["monocyte"].text == PANEL.telling.unmeasured
     assert told["hairy_cell"].text == PANEL.telling.own
+
+
+def test_what_else_the_card_knows_of_a_class_is_said_last() -> None:
+    noted = ClassRates(Rate(0, 5000), None, 0, note="424 of 1183 found in held-out cells")
+    text = elsewhere(PANEL, "rbc", Naming({}, {"rbc": {"target": noted}}))["target"].text
+    assert text.startswith(PANEL.telling.not_found)
+    assert text.endswith("; 424 of 1183 found in held-out cells")
+
+
+def test_the_rule_of_what_is_unknown_is_that_of_the_thresholds() -> None:
+    rule = "a cell is unknown where its class is less than 60 % sure, one rule for all classes"
+    assert unknown_rule(PANEL, "wbc", NAMING) == unknown_rule(PANEL, "rbc", Naming()) == rule
+    wary = Naming({"wbc": load_taxonomy("wbc").extended([replace(HAIRY, threshold=0.75)])})
+    assert unknown_rule(PANEL, "wbc", wary).endswith("its limit, 60 to 75 %")
+    head = COMPOSER.head(result_of([(Kind.RBC, "normal")]))
+    assert head.rbc_analysis.unknown_rule == head.wbc_differential.unknown_rule == rule
 
 
 def test_classes_that_are_measured_are_not_the_networks() -> None:

@@ -67,7 +67,7 @@ def assert_shown_equals(page: Any, stage: Any, report: dict[str, Any]) -> None:
 
 
 def assert_morphology_shown(page: Any, red: dict[str, Any]) -> None:
-    """Shares of all cells and what the unknown leave open, and the unknown themselves."""
+    """Shares of all cells and what the unknown leave open, the unknown themselves, what is known of the classes."""
     region = page.get_by_role("region", name="Red cell morphology")
     *classes, unknown, abnormal = [
         [cell.inner_text().strip() for cell in row.locator("td").all()] for row in region.locator("tbody tr").all()
@@ -77,6 +77,9 @@ def assert_morphology_shown(page: Any, red: dict[str, Any]) -> None:
     assert abnormal == shown(red["abnormal"])
     percent = 100 * red["unknown"] / (red["classified"] + red["unknown"])
     assert unknown == [f"{red['unknown']:,}", shortly(percent), "\N{EN DASH}"]
+    assert red["unknown_rule"][1:] in region.inner_text()
+    told = [text.lower() for text in region.locator("dd").all_text_contents()]
+    assert told == [f"{red['elsewhere'][name]['text']}.".lower() for name in red["distribution"]]
     assert_candidates_shown(page, red["candidates"])
 
 
@@ -254,6 +257,42 @@ def test_everything_is_reached_by_keyboard(page: Any, service: ServiceProcess) -
     page.get_by_label("Marked cell").wait_for(state="detached")
     page.keyboard.press("Escape")
     page.get_by_role("heading", name="Work list").wait_for()
+
+
+def test_a_candidate_leads_to_its_cells_and_they_come_first(page: Any, service: ServiceProcess) -> None:
+    def with_candidate(route: Any) -> None:
+        answer = route.fetch()
+        figures = answer.json()
+        figures["red"]["candidates"] = [
+            {
+                "code": "schistocytes_present",
+                "wording": "Cells that look odd: look at them",
+                "n": 1,
+                "of": 56,
+                "figure": "1 of 56 cells",
+                "note": "so many are called by error",
+                "classes": ["target"],
+            }
+        ]
+        route.fulfill(response=answer, json=figures)
+
+    page.route("**/figures", with_candidate)
+    slide = service.submit("chula-124.png")
+    service.wait(lambda slides: next(s for s in slides if s["id"] == slide)["status"] == "done")
+    enter(page, service)
+    page.goto(f"{service.base}/#/slides/{slide}")
+    page.get_by_role("heading", name="Quality").wait_for()
+    listed = page.get_by_role("region", name="Candidates").get_by_role("listitem")
+    assert "1 of 56 cells. So many are called by error." in listed.inner_text()
+    assert listed.evaluate("item => getComputedStyle(item).color") == page.locator("body").evaluate(
+        "body => getComputedStyle(body).color"
+    )
+    listed.get_by_role("button", name="Show Target cell").click()
+    gallery = page.get_by_role("region", name="Gallery")
+    gallery.get_by_role("button", name="Target cell", exact=False, pressed=True).wait_for()
+    gallery.get_by_role("button", name="All", exact=True).click()
+    first = gallery.get_by_role("listitem").first
+    first.get_by_role("button", name="Target cell").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

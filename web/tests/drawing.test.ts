@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
+import type { Figures } from "../src/api/types";
 import { CellTable, type CellColumns } from "../src/live/cells";
 import { Asking } from "../src/slide/asking";
 import { Eta } from "../src/slide/eta";
 import { chosen } from "../src/slide/gallery";
 import { Grid } from "../src/slide/grid";
 import { detailOf } from "../src/slide/paint";
-import { Styles } from "../src/slide/styles";
+import { eyedStyles, Styles } from "../src/slide/styles";
 
 function one(index: number, x: number, y: number, size: number, more: Partial<Record<keyof CellColumns, number>> = {}): CellColumns {
   const box = [x - size / 2, y - size / 2, x + size / 2, y + size / 2].map((value) => value * 100);
@@ -96,6 +97,22 @@ describe("styles and the gallery", () => {
     const order = (uncertainFirst: boolean): number[] => [...chosen(cells, styles, { kind: 1, style: -1, uncertainFirst })];
     expect(order(false)).toEqual(rows.slice(0, 4));
     expect(order(true)).toEqual([rows[3], rows[1], rows[0], rows[2]]);
+  });
+
+  it("puts what is to be looked at before the others, the surest first, unless the least sure are wished for", () => {
+    const eyed = new Set([styles.named(1, "blast")?.id ?? -1]);
+    const order = (uncertainFirst: boolean): number[] => [
+      ...chosen(cells, styles, { kind: 1, style: -1, uncertainFirst }, eyed),
+    ];
+    expect(order(false)).toEqual([rows[2], rows[0], rows[1], rows[3]]);
+    expect(order(true)).toEqual([rows[3], rows[1], rows[0], rows[2]]);
+  });
+
+  it("is told by flags and candidates which cells to look at", () => {
+    const part = (place: string, classes: string[]) => ({ flags: [], candidates: [], [place]: [{ classes }] });
+    const figures = { red: part("flags", ["blast"]), white: part("candidates", ["blast"]) } as unknown as Figures;
+    expect([...eyedStyles(figures, styles)]).toEqual([styles.named(1, "blast")?.id]);
+    expect(eyedStyles(null, styles).size).toBe(0);
   });
 
   it("keeps to one class, the surest first", () => {

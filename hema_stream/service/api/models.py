@@ -136,6 +136,7 @@ class RedFigures(_Part):
     wanted: int = Field(description="How many the panel wants classified.")
     gradable: bool = Field(description="Whether few enough cells are unknown; where not, percentages are null.")
     gradable_note: str
+    unknown_rule: str = Field(description="When a cell is unknown, in words.")
     distribution: dict[str, Share]
     abnormal: Share
     flags: list[Flag]
@@ -153,6 +154,7 @@ class WhiteFigures(_Part):
     wanted: int = Field(description="How many the panel wants classified.")
     gradable: bool = Field(description="Whether few enough cells are unknown; where not, percentages are null.")
     gradable_note: str
+    unknown_rule: str = Field(description="When a cell is unknown, in words.")
     percentages: dict[str, Share]
     neutrophils_total: Share
     immature_granulocytes: Share

@@ -66,11 +66,14 @@ export interface Flag {
   of: number;
   figure: string;
   note: string;
+  /** Classes whose cells were counted. */
+  classes: string[];
 }
 
 interface Gradable {
   gradable: boolean;
   gradable_note: string;
+  unknown_rule: string;
   flags: Flag[];
   candidates: Flag[];
   elsewhere: Record<string, Elsewhere>;

@@ -16,18 +16,27 @@ function certainty(cells: CellTable, row: number): number {
   return cells.confidence[row] / 10_000 - cells.unknown[row];
 }
 
-/** Rows of a choice: the least sure first; or, of one class, the surest; or, of all, as they lie on the slide. */
-export function chosen(cells: CellTable, styles: Styles, choice: Choice): Int32Array {
+const NONE: ReadonlySet<number> = new Set();
+
+/**
+ * Rows of a choice: the least sure first; or, of one class, the surest; or, of all, those whose style is to be looked at,
+ * the surest first, and then the others as they lie on the slide.
+ */
+export function chosen(cells: CellTable, styles: Styles, choice: Choice, eyed: ReadonlySet<number> = NONE): Int32Array {
   const rows: number[] = [];
   for (let row = 0; row < cells.high; row++) {
     if (!cells.alive[row] || cells.kind[row] !== choice.kind) continue;
     if (choice.style >= 0 && styles.of(cells, row) !== choice.style) continue;
     rows.push(row);
   }
-  const sure = new Float32Array(cells.high);
-  for (const row of rows) sure[row] = certainty(cells, row);
-  const way = choice.uncertainFirst ? 1 : choice.style < 0 ? 0 : -1;
+  const whole = choice.style < 0 && !choice.uncertainFirst;
+  const way = choice.uncertainFirst ? 1 : -1;
+  const rank = new Float32Array(cells.high);
+  for (const row of rows) {
+    if (!whole) rank[row] = way * certainty(cells, row);
+    else if (eyed.has(styles.of(cells, row))) rank[row] = -1 - certainty(cells, row);
+  }
   const { keys } = cells;
-  rows.sort((a, b) => way * (sure[a] - sure[b]) || keys[2 * a] - keys[2 * b] || keys[2 * a + 1] - keys[2 * b + 1]);
+  rows.sort((a, b) => rank[a] - rank[b] || keys[2 * a] - keys[2 * b] || keys[2 * a + 1] - keys[2 * b + 1]);
   return Int32Array.from(rows);
 }

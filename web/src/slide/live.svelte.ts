@@ -13,7 +13,7 @@ import type { Overlay } from "./overlay";
 import { Outlines } from "./outlines";
 import type { Scene } from "./paint";
 import { readCells, readOutlines } from "./past";
-import { Styles } from "./styles";
+import { eyedStyles, Styles } from "./styles";
 
 const SHOW_EVERY = 120;
 const FIGURES_EVERY = 1000;
@@ -43,6 +43,8 @@ export class LiveSlide implements Watcher {
   version = $state(0);
   hidden = $state.raw<ReadonlySet<number>>(new Set());
   selected = $state(-1);
+  /** Styles of the cells that flags and candidates count: they come first in the gallery. */
+  readonly eyed: ReadonlySet<number> = $derived.by(() => eyedStyles(this.figures, this.styles));
 
   readonly state = new SlideState(this);
   readonly outlines = new Outlines(this.state.cells);

@@ -1,5 +1,6 @@
 /** How cells look: a style for each class, and for cells that have none. The same colours as the report's overlay. */
 
+import type { Figures } from "../api/types";
 import type { CellTable } from "../live/cells";
 import type { CellClass, Counts, Stream } from "../live/protocol";
 
@@ -87,4 +88,14 @@ export class Styles {
     this.all.push(style);
     this.byName.set(`${kind}/${name}`, style);
   }
+}
+
+/** Styles whose cells flags and candidates ask a person to look at. */
+export function eyedStyles(figures: Pick<Figures, "red" | "white"> | null, styles: Styles | null): ReadonlySet<number> {
+  if (!figures || !styles) return new Set();
+  const parts = [figures.red, figures.white].entries();
+  const found = [...parts].flatMap(([kind, { flags, candidates }]) =>
+    [...flags, ...candidates].flatMap(({ classes }) => classes.flatMap((name) => styles.named(kind, name)?.id ?? [])),
+  );
+  return new Set(found);
 }

@@ -128,7 +128,12 @@ class Dispatcher:
             JobStateError: it has ended.
         """
         self._unwanted.add(job_id)
-        if await asyncio.to_thread(self._store.withdraw, job_id):
+        try:
+            withdrawn = await asyncio.to_thread(self._store.withdraw, job_id)
+        except Exception:
+            self._unwanted.discard(job_id)
+            raise
+        if withdrawn:
             self._unwanted.discard(job_id)
             self._hub.finish(job_id, Status.CANCELLED, None, None)
         elif self.pipeline.running and not await self.pipeline.cancel(job_id):

@@ -1,4 +1,8 @@
-"""The store of jobs: every change of a job's state is one transaction, checked against the state that it is in."""
+"""The store of jobs: every change of a job's state is one statement, on the condition of the state before.
+
+Of two that change a job at once, in one process or in several, the second finds its condition false and is told; on
+SQLite and on PostgreSQL alike.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, select, update
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import ColumnElement, Engine, delete, func, select, update
+from sqlalchemy.orm import sessionmaker
 
 from hema_stream.core.errors import HemaError
 from hema_stream.service.jobs.job import Job, Origin, Status
+
+WAITING = (Status.UPLOADING, Status.QUEUED)
+GOING_ON = (*WAITING, Status.RUNNING)
 
 
 class JobStateError(HemaError):
@@ -56,7 +63,7 @@ class JobStore:
     def get(self, job_id: str) -> Job | None:
         """Look up a job by its id."""
         with self._sessions() as session:
-            return _find(session, job_id)
+            return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
 
     def page(
         self, *, statuses: Collection[str] = (), text: str = "", before: int | None = None, limit: int = 50
@@ -83,15 +90,18 @@ class JobStore:
         with self._sessions.begin() as session:
             return session.scalars(taken.values(values).returning(Job)).one_or_none()
 
-    def end(self, job_id: str, ending: Ending) -> None:
-        """Write down how a running or waiting job ended; one that has ended, or was deleted, is left alone."""
-        with self._sessions.begin() as session:
-            job = _find(session, job_id)
-            if job is None or Status(job.status).over:
-                return
-            job.status, job.finished = ending.status, datetime.now(UTC)
-            job.code, job.message, job.sha256 = ending.code, ending.message, ending.sha256
-            job.counts, job.progress = dict(ending.counts or {}), dict(ending.progress or {})
+    def end(self, job_id: str, ending: Ending) -> bool:
+        """Write down how a running or waiting job ended; False where it had ended before, or was deleted."""
+        values = {
+            "status": ending.status,
+            "finished": datetime.now(UTC),
+            "code": ending.code,
+            "message": ending.message,
+            "sha256": ending.sha256,
+            "counts": dict(ending.counts or {}),
+            "progress": dict(ending.progress or {}),
+        }
+        return self._change(job_id, GOING_ON, values) is not None
 
     def opened(self, job_id: str, facts: Mapping[str, Any]) -> None:
         """Keep what a slide was opened as."""
@@ -104,23 +114,16 @@ class JobStore:
         Raises:
             JobStateError: it is not waiting for its image.
         """
-        with self._sessions.begin() as session:
-            job = _find(session, job_id)
-            if job is None or job.status != Status.UPLOADING:
-                raise JobStateError("waits for no upload", place=job_id, remedy="look at its status")
-            job.status = Status.QUEUED
+        if self._change(job_id, (Status.UPLOADING,), {"status": Status.QUEUED}) is None:
+            raise JobStateError("waits for no upload", place=job_id, remedy="look at its status")
 
     def requeue(self, job_id: str) -> None:
         """Put a running job back into the queue; one that is not running is left alone."""
-        back = update(Job).where(Job.id == job_id, Job.status == Status.RUNNING)
-        with self._sessions.begin() as session:
-            session.execute(back.values(status=Status.QUEUED))
+        self._change(job_id, (Status.RUNNING,), {"status": Status.QUEUED})
 
     def begin_again(self, job_id: str) -> None:
         """Count a further attempt at a job that stays marked as running."""
-        again = update(Job).where(Job.id == job_id, Job.status == Status.RUNNING)
-        with self._sessions.begin() as session:
-            session.execute(again.values(attempts=Job.attempts + 1))
+        self._change(job_id, (Status.RUNNING,), {"attempts": Job.attempts + 1})
 
     def withdraw(self, job_id: str) -> bool:
         """Cancel a job that was not begun; False where it was.
@@ -128,22 +131,18 @@ class JobStore:
         Raises:
             JobStateError: it has ended.
         """
-        with self._sessions.begin() as session:
-            job = _find(session, job_id)
+        cancelled = {"status": Status.CANCELLED, "finished": datetime.now(UTC)}
+        while self._change(job_id, WAITING, cancelled) is None:
+            job = self.get(job_id)
             if job is None or Status(job.status).over:
                 raise JobStateError("has ended", place=job_id, remedy="nothing is left to cancel")
             if job.status == Status.RUNNING:
                 return False
-            job.status, job.finished = Status.CANCELLED, datetime.now(UTC)
-            return True
+        return True
 
     def prioritise(self, job_id: str, priority: int) -> Job | None:
         """Change how urgent a job is; one under way goes on as it is."""
-        with self._sessions.begin() as session:
-            job = _find(session, job_id)
-            if job is not None:
-                job.priority = priority
-            return job
+        return self._change(job_id, tuple(Status), {"priority": priority})
 
     def delete(self, job_id: str) -> Job:
         """Forget a job.
@@ -151,12 +150,12 @@ class JobStore:
         Raises:
             JobStateError: it is running, or there is none.
         """
+        gone = delete(Job).where(Job.id == job_id, Job.status != Status.RUNNING).returning(Job)
         with self._sessions.begin() as session:
-            job = _find(session, job_id)
-            if job is None or job.status == Status.RUNNING:
-                raise JobStateError("is under way", place=job_id, remedy="cancel it first")
-            session.delete(job)
-            return job
+            job = session.scalars(gone).one_or_none()
+        if job is None:
+            raise JobStateError("is under way", place=job_id, remedy="cancel it first")
+        return job
 
     def set_aside(self) -> None:
         """Let queued jobs of watched folders wait for their images again: a new watch lays these elsewhere."""
@@ -180,6 +179,8 @@ class JobStore:
             rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
             return {status: count for status, count in rows}  # noqa: C416  dict() does not know a Row for a pair
 
-
-def _find(session: Session, job_id: str) -> Job | None:
-    return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
+    def _change(self, job_id: str, states: Collection[Status], values: Mapping[str, Any]) -> Job | None:
+        """Change a job that is in one of some states; None where it is not, any more or at all."""
+        change = update(Job).where(Job.id == job_id, Job.status.in_(states)).values(dict(values)).returning(Job)
+        with self._sessions.begin() as session:
+            return session.scalars(change).one_or_none()

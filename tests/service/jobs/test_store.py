@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -129,3 +131,49 @@ def test_an_upload_is_queued_when_it_is_whole(store: JobStore) -> None:
     assert taken.length == 1 << 40
     with pytest.raises(JobStateError):
         store.uploaded("a")
+
+
+@pytest.mark.parametrize(("first", "second"), [("claim", "withdraw"), ("claim", "delete"), ("uploaded", "withdraw")])
+def test_of_two_that_change_a_job_at_once_one_wins_and_the_other_is_told(
+    store: JobStore, first: str, second: str
+) -> None:
+    begun = Status.UPLOADING if first == "uploaded" else Status.QUEUED
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(60):
+            name, start = f"j{number}", Barrier(2)
+            store.add(job(name, status=begun))
+            changes = [
+                pool.submit(_told, start, getattr(store, change), () if change == "claim" else (name,))
+                for change in (first, second)
+            ]
+            won = [change.result(20) for change in changes]
+            left = store.get(name)
+            if first == "claim":
+                assert won[0] is not won[1]
+                assert (left.status if left else "deleted") == ("running" if won[0] else _AFTER[second])
+            else:  # a cancellation after the last byte is one of a queued job: both may win, in that order
+                assert left is not None
+                assert (left.status == "cancelled") is won[1]
+                assert any(won)
+            if left is not None:
+                store.end(name, Ending(Status.DONE))
+
+
+_AFTER = {"withdraw": "cancelled", "delete": "deleted"}
+
+
+def _told(start: Barrier, change: Callable[..., Any], what: tuple[str, ...]) -> bool:
+    """Whether a change was made; ``uploaded`` says so by raising nothing, ``claim`` by a job."""
+    start.wait(20)
+    try:
+        return change(*what) not in (None, False) or change.__name__ == "uploaded"
+    except JobStateError:
+        return False
+
+
+def test_the_second_end_is_told(store: JobStore) -> None:
+    store.add(job("a"))
+    store.claim()
+    assert store.end("a", Ending(Status.DONE))
+    assert not store.end("a", Ending(Status.FAILED))
+    assert not store.end("nobody", Ending(Status.FAILED))

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from hema_stream.core.units import CANONICAL_MPP
 
+UPRIGHT = 1
+"""Orientation (Exif 2.32 and TIFF 6.0, tag 274) of what is stored as it is seen."""
+
 
 class ScaleSource(StrEnum):
     """Where the microns a pixel come from."""
@@ -31,11 +34,14 @@ class InputImage:
         id: name of its result folder; unique within a run.
         path: the file.
         mpp: microns a pixel told by the caller, or None.
+        parts: the other files of a slide of several, all submitted with it. A file that names others is read only with
+            all of them here, so that what somebody uploads opens no other file of the machine.
     """
 
     id: str
     path: Path
     mpp: float | None = None
+    parts: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class Slide:
         reader: ``plain`` (decoded whole), ``tiled`` (TIFF tiles by index), ``openslide`` or
             ``fields`` (a folder of a scan's fields).
         warnings: codes that do not stop the analysis (``small``, ``no_scale``, ``alpha_dropped``).
+        parts: as ``InputImage.parts``.
+        orientation: how the levels of a tiled slide are stored (Exif's numbers); sizes here are upright.
     """
 
     id: str
@@ -72,6 +80,8 @@ class Slide:
     levels: tuple[Level, ...]
     reader: str
     warnings: tuple[str, ...] = ()
+    parts: tuple[Path, ...] = ()
+    orientation: int = UPRIGHT
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hema_stream.core.slide import Level, Slide
+from hema_stream.core.slide import UPRIGHT, Level, Slide
 
 
 def facts_of(slide: Slide) -> dict[str, Any]:
@@ -17,6 +17,7 @@ def facts_of(slide: Slide) -> dict[str, Any]:
         "mpp": slide.mpp,
         "levels": [[level.width, level.height, level.downsample] for level in slide.levels],
         "reader": slide.reader,
+        "orientation": slide.orientation,
     }
 
 
@@ -31,4 +32,5 @@ def slide_of(job_id: str, path: Path, facts: Mapping[str, Any]) -> Slide:
         scale_source=None,
         levels=tuple(Level(int(width), int(height), float(factor)) for width, height, factor in facts["levels"]),
         reader=facts["reader"],
+        orientation=facts.get("orientation", UPRIGHT),
     )

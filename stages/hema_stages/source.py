@@ -10,10 +10,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hema_stages.readers.probe import IMAGE_SUFFIXES
+from hema_stages.folders import Found, is_clutter, joined, slides_in
 from hema_stream.core.errors import InputCode, InputError
 from hema_stream.core.slide import InputImage
 from hema_stream.flow import Buffer, Caps, CapsEvent, Eos, Event, Source, StreamStart, prop
@@ -68,29 +69,35 @@ def find_inputs(patterns: Iterable[str], mpp: float | None) -> tuple[list[InputI
     """Find the images that files, folders and patterns name.
 
     Args:
-        patterns: files, folders (their images, not those of folders within), or glob patterns; ``**`` goes deep.
+        patterns: files, folders (their images, not those of folders within), or glob patterns; ``**`` goes deep. A
+            slide of several files is one image; where one of them names the others, all must be named, or their folder.
         mpp: microns a pixel told by the caller for all of them, or None.
 
     Returns:
-        The images, each file once, with ids that name their result folders: the file's stem, and a short hash of the
-        path where two clash; and an error (not_found, empty_folder or no_permission) for each that cannot be opened.
+        The images, each once, with ids that name their result folders: the file's stem, and a short hash of the path
+        where two clash; and an error for each that cannot be opened or is a picture of a kind that is not read.
     """
-    paths: dict[str, Path] = {}
+    slides: dict[str, Found] = {}
     errors: list[InputError] = []
     for pattern in patterns:
         try:
-            for path in _expand(pattern):
-                paths.setdefault(os.path.abspath(path), path)
-        except InputError as error:
-            errors.append(error)
-    readable: list[Path] = []
-    for path in paths.values():
+            found, unread = _expand(pattern)
+        except (InputError, OSError, ValueError) as error:
+            errors.append(error if isinstance(error, InputError) else _unusable(Path(pattern), error))
+            continue
+        errors += unread
+        for slide in found:
+            slides.setdefault(os.path.abspath(slide.path), slide)
+    readable: list[Found] = []
+    for slide in joined(slides.values()):
         try:
-            check_file(path)
-            readable.append(path)
+            check_file(slide.path)
+            readable.append(slide)
         except InputError as error:
             errors.append(error)
-    return name_inputs(readable, mpp), errors
+    parts = {slide.path: slide.parts for slide in readable}
+    images = name_inputs([slide.path for slide in readable], mpp)
+    return [replace(image, parts=parts[image.path]) for image in images], errors
 
 
 def check_file(path: Path) -> None:
@@ -99,6 +106,8 @@ def check_file(path: Path) -> None:
         present, regular = path.exists(), path.is_file()
     except PermissionError as error:
         raise _forbidden(path) from error
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error) from error
     if not present:
         raise InputError("no such file", place=str(path), remedy="check the path", code=InputCode.NOT_FOUND)
     if not os.access(path, os.R_OK):
@@ -129,17 +138,20 @@ def _short_hash(path: Path) -> str:
     return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:8]
 
 
-def _expand(pattern: str) -> list[Path]:
+def _expand(pattern: str) -> tuple[list[Found], list[InputError]]:
     path = Path(pattern)
     if _is_folder(path):
         return _folder(path)
     if os.path.lexists(path) or not glob.has_magic(pattern):
-        return [path]
-    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
-    if not found:
+        return [Found(path)], []
+    matches = [match for match in sorted(glob.glob(pattern, recursive=True)) if not is_clutter(Path(match))]
+    if not matches:
         raise InputError("no file matches", place=pattern, remedy="check the pattern", code=InputCode.NOT_FOUND)
-    files = [match for match in found if not _is_folder(match)]
-    return files or [image for match in found for image in _folder(match)]
+    files = [match for match in map(Path, matches) if not _is_folder(match)]
+    if files:
+        return [Found(file) for file in files], []
+    within = [_folder(Path(match)) for match in matches]
+    return [slide for slides, _ in within for slide in slides], [error for _, unread in within for error in unread]
 
 
 def _is_folder(path: Path) -> bool:
@@ -149,14 +161,21 @@ def _is_folder(path: Path) -> bool:
         raise _forbidden(path) from error
 
 
-def _folder(path: Path) -> list[Path]:
+def _folder(path: Path) -> tuple[list[Found], list[InputError]]:
     if not os.access(path, os.R_OK | os.X_OK):
         raise _forbidden(path)
-    images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.is_dir())
-    if not images:
-        raise InputError("holds no image", place=str(path), remedy="name another folder", code=InputCode.EMPTY_FOLDER)
-    return images
+    slides, unread = slides_in(path)
+    if not slides and not unread:
+        remedy = "name another folder; of folders within, each, or PATH/**"
+        raise InputError("holds no image", place=str(path), remedy=remedy, code=InputCode.EMPTY_FOLDER)
+    return slides, unread
 
 
 def _forbidden(path: Path) -> InputError:
     return InputError("may not be read", place=str(path), remedy="chmod +r, or +rx", code=InputCode.NO_PERMISSION)
+
+
+def _unusable(path: Path, error: Exception) -> InputError:
+    """A name that the file system does not take; others are not concerned."""
+    what = getattr(error, "strerror", None) or "is no name of a file"
+    return InputError(f"cannot be opened: {what}", place=str(path), remedy="rename it", code=InputCode.NOT_FOUND)

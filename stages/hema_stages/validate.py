@@ -59,7 +59,7 @@ class Validate(Transform[InputImage, Slide]):
     def process(self, item: InputImage, state: Any, pad: str = "sink") -> Slide:
         """Turn an input into a slide, or raise InputError."""
         check_file(item.path)
-        found = probe(item.path)
+        found = probe(item.path, item.parts)
         self._check_size(found, item.path)
         check_levels(found, item.path)
         top = found.levels[0]
@@ -74,6 +74,8 @@ class Validate(Transform[InputImage, Slide]):
             levels=found.levels,
             reader=found.reader,
             warnings=self._warnings(found, mpp),
+            parts=item.parts,
+            orientation=found.orientation,
         )
         self._check_pixels(slide)
         return slide

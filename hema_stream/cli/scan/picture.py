@@ -81,7 +81,8 @@ class Picture:
             raise ConfigError("the file tells no scale", place=str(path), remedy="tell it with --mpp")
         top = found.levels[0]
         self.size, self.mpp = (top.width, top.height), given
-        self._reader = open_reader(Slide("scan", path, *self.size, given, None, found.levels, found.reader), "plain")
+        slide = Slide("scan", path, *self.size, given, None, found.levels, found.reader, orientation=found.orientation)
+        self._reader = open_reader(slide, "plain")
         self._jitter, self._quality, self._seed = jitter, quality, seed
 
     def field(self, cut: Cut, index: int) -> dict[str, Any]:

@@ -21,11 +21,13 @@ class BrokenJpegError(ValueError):
     Attributes:
         index: which of the streams that were given.
         cut: whether it ends before its end marker.
+        said: what is wrong with it, for a person.
     """
 
     def __init__(self, index: int, reason: str, cut: bool) -> None:
         super().__init__(f"broken JPEG: {reason}")
         self.index, self.cut = index, cut
+        self.said = "is cut short" if cut else "its data are damaged"
 
 
 class JpegDecoder(Protocol):
@@ -113,9 +115,14 @@ def _build(threads: int) -> Any:
     pipeline = Pipeline(BATCH, threads, None, prefetch_queue_depth=1, exec_dynamic=False)
     with pipeline:
         streams = fn.external_source(name="streams", device="cpu")
-        pipeline.set_outputs(fn.decoders.image(streams, device="cpu", output_type=types.RGB))
+        pipeline.set_outputs(_decoded(fn, types, streams))
     pipeline.build()
     return pipeline
+
+
+def _decoded(fn: Any, types: Any, streams: Any) -> Any:
+    """Pixels as they are stored: who reads turns them as the file says, for every decoder alike."""
+    return fn.decoders.image(streams, device="cpu", output_type=types.RGB, adjust_orientation=False)
 
 
 def dali_installed() -> bool:

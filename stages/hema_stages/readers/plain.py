@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hema_stages.readers.alpha import without_alpha
 from hema_stages.readers.jpeg import BrokenJpegError, JpegDecoder
 from hema_stages.readers.jpeg_stream import START
+from hema_stages.readers.png_chunks import END, PNG, exif_of
+from hema_stages.readers.tiff_pages import open_tiff, orientation_of, picture_pages
+from hema_stages.readers.tiff_pieces import Pieces
+from hema_stages.readers.turned import TAG, orientation, turned
 from hema_stream.core.errors import InputCode, InputError
 
-PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND"
 AGAIN = "copy or export the image again"
 
 
@@ -34,79 +37,66 @@ class PlainImage:
 
 
 def decode_whole(path: Path, decoder: JpegDecoder) -> NDArray[np.uint8]:
-    """Decode a picture whose declared size has been checked to (H, W, 3) uint8 RGB, upright; alpha is dropped.
+    """Decode a picture whose declared size has been checked to (H, W, 3) uint8 RGB, upright, alpha dropped.
 
     Raises:
         InputError: ``truncated``, or ``unreadable`` as what it says it is.
     """
     try:
-        data = path.read_bytes()
-        if data[:2] == START:
-            pixels = _decode_jpeg(data, decoder, path)
-        elif data[:8] == PNG:
-            pixels = _decode_png(data, path)
-        else:
-            pixels = _decode_tiff(path)
-    except OSError as error:
-        raise _broken(path, str(error), InputCode.UNREADABLE) from error
-    return turned(np.ascontiguousarray(pixels[..., :3]), orientation_of(path))
+        with path.open("rb") as handle:
+            magic = handle.read(len(PNG))
+        if magic[:2] == START:
+            return turned(_decode_jpeg(path, decoder), picture_orientation(path))
+        if magic == PNG:
+            return turned(np.ascontiguousarray(_decode_png(path)), picture_orientation(path))
+        return _decode_tiff(path, decoder)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _broken(path, "cannot be read", InputCode.UNREADABLE) from error
 
 
-def _decode_jpeg(data: bytes, decoder: JpegDecoder, path: Path) -> NDArray[np.uint8]:
+def _decode_jpeg(path: Path, decoder: JpegDecoder) -> NDArray[np.uint8]:
     try:
-        return decoder.decode([data])[0]
+        return decoder.decode([path.read_bytes()])[0]
     except BrokenJpegError as error:
-        raise _broken(path, str(error), InputCode.TRUNCATED if error.cut else InputCode.UNREADABLE) from error
+        code = InputCode.TRUNCATED if error.cut else InputCode.UNREADABLE
+        raise _broken(path, f"is a broken JPEG: {error.said}", code) from error
 
 
-def _decode_png(data: bytes, path: Path) -> NDArray[np.uint8]:
+def _decode_png(path: Path) -> NDArray[np.uint8]:
     import imagecodecs
 
+    data = path.read_bytes()
     try:
-        return np.asarray(imagecodecs.png_decode(data), np.uint8)
+        pixels = np.asarray(imagecodecs.png_decode(data), np.uint8)
     except (RuntimeError, ValueError) as error:
-        code = InputCode.UNREADABLE if _PNG_END in data[-64:] else InputCode.TRUNCATED
-        raise _broken(path, f"broken PNG: {error}", code) from error
+        cut = END not in data[-64:]
+        code = InputCode.TRUNCATED if cut else InputCode.UNREADABLE
+        raise _broken(path, f"is a broken PNG: {'it is cut short' if cut else 'its data are damaged'}", code) from error
+    return without_alpha(pixels) if pixels.shape[-1] == 4 else pixels
 
 
-def _decode_tiff(path: Path) -> NDArray[np.uint8]:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            pixels = np.asarray(page.asarray(maxworkers=1), np.uint8)
-            return np.moveaxis(pixels, 0, -1) if int(page.planarconfig) == 2 else pixels
-    except MemoryError:
-        raise
-    except Exception as error:  # every codec has errors of its own
-        raise _broken(path, f"broken TIFF: {error}", InputCode.UNREADABLE) from error
+def _decode_tiff(path: Path, decoder: JpegDecoder) -> NDArray[np.uint8]:
+    with open_tiff(path) as file:
+        page = picture_pages(file, path)[0]
+        return turned(Pieces(file, page, path, decoder).whole(), orientation(orientation_of(page)))
 
 
 def _broken(path: Path, what: str, code: InputCode) -> InputError:
-    return InputError(f"cannot be decoded: {what}", place=str(path), remedy=AGAIN, code=code)
+    return InputError(what, place=str(path), remedy=AGAIN, code=code)
 
 
-def orientation_of(path: Path) -> int:
-    """Read the orientation tag, 1..8; 1 where there is none. Looks at headers only.
+def picture_orientation(path: Path) -> int:
+    """Read the orientation of a PNG or JPEG, 1..8; 1 where it tells none. Looks at headers only.
 
     Raises:
         OSError, SyntaxError, ValueError: the headers are damaged.
     """
-    with path.open("rb") as handle:
-        magic = handle.read(8)
-    if magic[:2] == START or magic == PNG:
-        from PIL.Image import Exif
+    from PIL.Image import Exif
 
-        exif = Exif()
-        exif.load(picture_header(path).info.get("exif", b""))
-        found = exif.get(0x0112, 1)
-    else:
-        import tifffile
-
-        with tifffile.TiffFile(path) as file:
-            found = file.pages.first.tags.valueof("Orientation", 1)
-    return int(found) if isinstance(found, int) and 1 <= found <= 8 else 1
+    header = picture_header(path)
+    exif = Exif()
+    exif.load(exif_of(path) if header.format == "PNG" else header.info.get("exif", b""))
+    return orientation(exif.get(TAG))
 
 
 def picture_header(path: Path) -> Any:
@@ -122,12 +112,3 @@ def picture_header(path: Path) -> Any:
         jpeg = handle.read(2) == START
     with JpegImageFile(path) if jpeg else PngImageFile(path) as image:
         return image
-
-
-def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn (H, W, 3) pixels upright from an orientation tag (Exif 2.32, 0x0112), 1 being upright."""
-    if orientation == 1:
-        return pixels
-    flipped = pixels[:, ::-1] if orientation in (2, 4, 5, 7) else pixels
-    quarters = {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}[orientation]
-    return np.ascontiguousarray(np.rot90(flipped, quarters))

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hema_stages.readers.jpeg_stream import START
-from hema_stages.readers.plain import PNG, orientation_of, picture_header
+from hema_stages.readers.openslide import open_slide, vendor_of
+from hema_stages.readers.plain import picture_header, picture_orientation
+from hema_stages.readers.png_chunks import PNG, is_animated
 from hema_stages.readers.scale import openslide_scale, png_scale
+from hema_stages.readers.tiff_colour import AGAIN, wrong_color
+from hema_stages.readers.tiff_pages import MAGIC
+from hema_stages.readers.turned import upright_size
 from hema_stream.core.errors import InputCode, InputError
-from hema_stream.core.slide import Level
+from hema_stream.core.slide import UPRIGHT, Level
 
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-AGAIN = "export it as 8-bit RGB PNG, JPEG or TIFF"
 IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide"}
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".tif",
+        ".tiff",
+        ".svs",
+        ".ndpi",
+        ".scn",
+        ".mrxs",
+        ".vms",
+        ".vmu",
+        ".bif",
+        ".svslide",
+    }
 )
 
 
@@ -25,10 +45,11 @@ class Probe:
 
     Attributes:
         reader: which reader opens it.
-        levels: largest first; of a plain picture as it stands upright.
+        levels: largest first, as they stand upright.
         mpp: microns a level-0 pixel, where the file tells one that can be true.
         alpha: whether it has a channel that is dropped.
         tile: (width, height) of the largest piece that is decoded at once; the whole of a plain picture.
+        orientation: how levels in tiles are stored (Exif's numbers).
     """
 
     reader: str
@@ -36,59 +57,49 @@ class Probe:
     mpp: float | None
     alpha: bool
     tile: tuple[int, int]
+    orientation: int = UPRIGHT
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path, parts: Sequence[Path] = ()) -> Probe:
     """Read a file's headers.
 
+    Args:
+        path: the file; parts: the other files of its slide that were submitted with it.
+
     Raises:
-        InputError: unsupported_format, unreadable, truncated, wrong_color or bad_levels.
+        InputError: unsupported_format, several_files, several_pictures, unreadable, truncated, wrong_color or
+            bad_levels.
     """
     with path.open("rb") as handle:
         magic = handle.read(8)
     if magic[:2] == START or magic == PNG:
         return _probe_picture(path)
-    vendor = openslide_vendor(path)
-    if magic[:4] in TIFF and vendor in (None, "generic-tiff"):
+    vendor = vendor_of(path)
+    if magic[:4] in MAGIC and vendor in (None, "generic-tiff"):
         from hema_stages.readers.probe_tiff import probe_tiff
 
         return probe_tiff(path)
     if vendor is None:
         raise _unknown(path)
-    return _probe_openslide(path)
-
-
-def openslide_vendor(path: Path) -> str | None:
-    """Name the scanner format that OpenSlide sees in a file; None where it sees none."""
-    import openslide
-
-    found: str | None = openslide.OpenSlide.detect_format(path)
-    return found
-
-
-def wrong_color(path: Path, what: str) -> InputError:
-    """Refuse what is not 8-bit RGB."""
-    return InputError(f"not 8-bit RGB but {what}", place=str(path), remedy=AGAIN, code=InputCode.WRONG_COLOR)
-
-
-def plain_probe(path: Path, size: tuple[int, int], mpp: float | None, alpha: bool) -> Probe:
-    """Describe a plain picture of a stored (width, height), as it will stand upright."""
-    upright = size[::-1] if orientation_of(path) >= 5 else size
-    return Probe("plain", (Level(*upright, 1.0),), mpp, alpha, upright)
+    opened = open_slide(path, parts)
+    try:
+        return _describe(opened.handle)
+    finally:
+        opened.close()
 
 
 def _probe_picture(path: Path) -> Probe:
     try:
         image = picture_header(path)
-        if image.format == "PNG" and _png_depth(path) != 8:
-            raise wrong_color(path, f"{_png_depth(path)} bits a channel")
+        alpha = image.mode == "RGBA" or "transparency" in image.info
+        if image.format == "PNG":
+            _check_png(path)
         _check_mode(image.mode, path)
         mpp = png_scale(image) if image.format == "PNG" else None  # a JPEG's density is a printer's
-        return plain_probe(path, image.size, mpp, image.mode == "RGBA")
+        size = upright_size(image.size, picture_orientation(path))
+        return Probe("plain", (Level(*size, 1.0),), mpp, alpha, size)
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"not a readable image: {error}", place=str(path), remedy=AGAIN, code=InputCode.UNREADABLE
-        ) from error
+        raise InputError("not a readable image", place=str(path), remedy=AGAIN, code=InputCode.UNREADABLE) from error
 
 
 def _check_mode(mode: str, path: Path) -> None:
@@ -97,22 +108,14 @@ def _check_mode(mode: str, path: Path) -> None:
         raise wrong_color(path, names.get(mode, mode))
 
 
-def _png_depth(path: Path) -> int:
-    """Bits a channel, from IHDR; PIL tells 16-bit RGB as RGB. A palette counts as 8."""
+def _check_png(path: Path) -> None:
     with path.open("rb") as handle:
-        header = handle.read(26)
-    return max(header[24], 8)
-
-
-def _probe_openslide(path: Path) -> Probe:
-    import openslide
-
-    try:
-        with openslide.OpenSlide(path) as slide:
-            return _describe(slide)
-    except openslide.OpenSlideError as error:
-        code = InputCode.UNSUPPORTED_FORMAT if "compression" in str(error).lower() else InputCode.UNREADABLE
-        raise InputError(f"cannot be opened: {error}", place=str(path), remedy=AGAIN, code=code) from error
+        depth = handle.read(26)[24]  # IHDR's; PIL tells 16-bit RGB as RGB, and a palette counts as 8
+    if depth > 8:
+        raise wrong_color(path, f"{depth} bits a channel")
+    if is_animated(path):
+        remedy = "store each picture in a file of its own"
+        raise InputError("is an animation", place=str(path), remedy=remedy, code=InputCode.SEVERAL_PICTURES)
 
 
 def _describe(slide: Any) -> Probe:

@@ -5,86 +5,54 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hema_stages.readers.probe import AGAIN, Probe, plain_probe, wrong_color
+from hema_stages.readers.probe import Probe
 from hema_stages.readers.scale import tiff_scale
-from hema_stages.readers.tiled import tiled_pages
+from hema_stages.readers.tiff_colour import AGAIN, CHUNKY, check_page, check_rgb
+from hema_stages.readers.tiff_pages import open_tiff, orientation_of, picture_pages
+from hema_stages.readers.tiff_pieces import piece_size
+from hema_stages.readers.turned import orientation, upright_size
 from hema_stream.core.errors import InputCode, InputError
 from hema_stream.core.slide import Level
-
-RGB, YCBCR = 2, 6
 
 
 def probe_tiff(path: Path) -> Probe:
     """Read a TIFF's headers.
 
     Raises:
-        InputError: unreadable, truncated, wrong_color, bad_levels or unsupported_format.
+        InputError: unreadable, truncated, wrong_color, bad_levels, several_pictures or unsupported_format.
     """
-    import tifffile
-
     try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            _check_colour(page, path)
-            _check_compression(page, path)
-            if not page.is_tiled or int(page.planarconfig) != 1:
-                _check_complete([page], path)
-                return plain_probe(
-                    path, (int(page.imagewidth), int(page.imagelength)), tiff_scale(file), page.samplesperpixel == 4
-                )
-            return _probe_tiled(path, file)
+        with open_tiff(path) as file:
+            check_rgb(file.pages.first, path)
+            pages = picture_pages(file, path)
+            check_page(pages[0], path)
+            tiled = pages[0].is_tiled and int(pages[0].planarconfig) == CHUNKY
+            for page in pages[1:] if tiled else ():
+                _check_level(page, path)
+            pages = pages if tiled else pages[:1]
+            _check_complete(pages, path)
+            return _described(pages, "tiled" if tiled else "plain", file)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a damaged directory fails in as many ways as it has fields
-        raise InputError(
-            f"not a readable TIFF: {error}", place=str(path), remedy=AGAIN, code=InputCode.UNREADABLE
-        ) from error
+        raise InputError("not a readable TIFF", place=str(path), remedy=AGAIN, code=InputCode.UNREADABLE) from error
 
 
-def _probe_tiled(path: Path, file: Any) -> Probe:
+def _described(pages: list[Any], reader: str, file: Any) -> Probe:
+    turn = orientation(orientation_of(pages[0]))
+    sizes = [upright_size((int(page.imagewidth), int(page.imagelength)), turn) for page in pages]
+    levels = tuple(Level(width, height, sizes[0][0] / width) for width, height in sizes)
+    tile = max(map(piece_size, pages), key=lambda size: size[0] * size[1]) if reader == "tiled" else sizes[0]
+    return Probe(reader, levels, tiff_scale(file, pages[0]), pages[0].samplesperpixel == 4, tile, turn)
+
+
+def _check_level(page: Any, path: Path) -> None:
+    if not page.is_tiled or int(page.planarconfig) != CHUNKY:
+        raise _bad_levels(path, "a level is not stored in tiles of interleaved channels")
     try:
-        pages = tiled_pages(file)
-    except ValueError as error:
-        raise _bad_levels(path, str(error)) from error
-    for page in pages[1:]:
-        if not _is_rgb(page):
-            raise _bad_levels(path, f"a level has {page.bitspersample} bits, {page.samplesperpixel} channels")
-        _check_compression(page, path)
-    _check_complete(pages, path)
-    width = int(pages[0].imagewidth)
-    levels = tuple(Level(int(p.imagewidth), int(p.imagelength), width / int(p.imagewidth)) for p in pages)
-    largest = max(pages, key=lambda page: int(page.tilewidth) * int(page.tilelength))
-    tile = (int(largest.tilewidth), int(largest.tilelength))
-    return Probe("tiled", levels, tiff_scale(file), pages[0].samplesperpixel == 4, tile)
-
-
-def _is_rgb(page: Any) -> bool:
-    return (
-        page.bitspersample == 8
-        and page.sampleformat == 1
-        and page.samplesperpixel in (3, 4)
-        and int(page.photometric) in (RGB, YCBCR)
-    )
-
-
-def _check_colour(page: Any, path: Path) -> None:
-    if not _is_rgb(page):
-        name = getattr(page.photometric, "name", page.photometric)
-        raise wrong_color(path, f"{name}, {page.bitspersample} bits, {page.samplesperpixel} channels")
-
-
-def _check_compression(page: Any, path: Path) -> None:
-    import tifffile
-
-    try:
-        tifffile.TIFF.DECOMPRESSORS[page.compression]
-    except (KeyError, ImportError) as error:
-        raise InputError(
-            f"unknown compression {int(page.compression)}",
-            place=str(path),
-            remedy=AGAIN,
-            code=InputCode.UNSUPPORTED_FORMAT,
-        ) from error
+        check_page(page, path)
+    except InputError as error:
+        raise _bad_levels(path, f"a level is {error.message}") from error
 
 
 def _check_complete(pages: list[Any], path: Path) -> None:
@@ -110,11 +78,9 @@ def _check_complete(pages: list[Any], path: Path) -> None:
 
 
 def _pieces(page: Any) -> int:
-    planes = int(page.samplesperpixel) if int(page.planarconfig) == 2 else 1
-    width, height = int(page.imagewidth), int(page.imagelength)
-    if page.is_tiled:
-        return planes * -(-width // int(page.tilewidth)) * -(-height // int(page.tilelength))
-    return planes * -(-height // min(int(page.rowsperstrip), height))
+    planes = 1 if int(page.planarconfig) == CHUNKY else int(page.samplesperpixel)
+    width, height = piece_size(page)
+    return planes * -(-int(page.imagewidth) // width) * -(-int(page.imagelength) // height)
 
 
 def _bad_levels(path: Path, what: str) -> InputError:

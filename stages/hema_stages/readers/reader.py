@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hema_stages.readers.jpeg import JpegDecoder, jpeg_decoder
-from hema_stream.core.slide import Level, Slide
+from hema_stages.readers.turned import Turned
+from hema_stream.core.slide import UPRIGHT, Level, Slide
 from hema_stream.core.tile import Box
 
 MOST_PIXELS = 32_000_000
@@ -148,11 +149,14 @@ def open_reader(slide: Slide, engine: str | JpegDecoder = "auto") -> Reader:
     if slide.reader == "tiled":
         from hema_stages.readers.tiled import TiledTiff
 
-        return Reader(slide, TiledTiff(slide.path, decoder))
+        tiles: LevelSource = TiledTiff(slide.path, decoder)
+        if slide.orientation != UPRIGHT:
+            tiles = Turned(tiles, slide.orientation, [(level.width, level.height) for level in slide.levels])
+        return Reader(slide, tiles)
     if slide.reader == "fields":
         from hema_stages.readers.fields import FieldMosaic
 
         return Reader(slide, FieldMosaic(slide))
     from hema_stages.readers.openslide import OpenSlideLevels
 
-    return Reader(slide, OpenSlideLevels(slide.path))
+    return Reader(slide, OpenSlideLevels(slide.path, slide.parts))

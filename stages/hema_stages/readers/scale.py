@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
+from hema_stages.readers.tiff_pages import ome_root
+
 LEAST_MPP, MOST_MPP = 0.02, 2.0
 """What a microscope's camera or a scanner can have; printers' resolutions lie far above."""
 
@@ -34,25 +36,25 @@ def openslide_scale(properties: Any) -> float | None:
         return None
 
 
-def tiff_scale(file: Any) -> float | None:
-    """Take a TIFF's scale: OME-XML first, then ImageJ's unit, then the resolution tags."""
+def tiff_scale(file: Any, page: Any) -> float | None:
+    """Take the scale of a TIFF's picture: OME-XML first, then ImageJ's unit, then the page's resolution tags."""
     if file.is_ome:
         told = _ome_scale(file.ome_metadata or "")
         if told is not None:
             return told
-    tags = file.pages.first.tags
+    tags = page.tags
     across, down = _microns(tags.valueof("XResolution")), _microns(tags.valueof("YResolution"))
     if across is None:
         return None
-    unit = _unit(file)
+    unit = _unit(file, page)
     return None if unit is None else believable(unit * across, unit * down if down else None)
 
 
-def _unit(file: Any) -> float | None:
+def _unit(file: Any, page: Any) -> float | None:
     """Microns in the unit that the resolution tags count in."""
     if file.is_imagej:
         return _MICRONS.get(str((file.imagej_metadata or {}).get("unit", "")))
-    named = file.pages.first.tags.valueof("ResolutionUnit", _INCH)
+    named = page.tags.valueof("ResolutionUnit", _INCH)
     return {_INCH: 25_400.0, _CENTIMETRE: 10_000.0}.get(int(named))
 
 
@@ -66,13 +68,9 @@ def _microns(resolution: Any) -> float | None:
 
 
 def _ome_scale(xml: str) -> float | None:
-    """Read PhysicalSizeX and Y of the first image (OME model 2016-06); entities are not expanded but refused."""
-    if "<!" in xml.replace("<!--", ""):
-        return None
-    try:
-        pixels = next((e for e in ElementTree.fromstring(xml).iter() if e.tag.endswith("}Pixels")), None)
-    except ElementTree.ParseError:
-        return None
+    """Read PhysicalSizeX and Y of the first image (OME model 2016-06)."""
+    root = ome_root(xml)
+    pixels = None if root is None else next((e for e in root.iter() if e.tag.endswith("}Pixels")), None)
     if pixels is None:
         return None
     across, down = (_physical(pixels, axis) for axis in "XY")

@@ -48,6 +48,8 @@ def slide_of():
     def describe(path: Path) -> Slide:
         found = probe(path)
         top = found.levels[0]
-        return Slide("s", path, top.width, top.height, found.mpp, None, found.levels, found.reader)
+        return Slide(
+            "s", path, top.width, top.height, found.mpp, None, found.levels, found.reader, orientation=found.orientation
+        )
 
     return describe

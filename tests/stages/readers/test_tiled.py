@@ -169,15 +169,16 @@ def test_stream_that_declares_more_than_its_tile_is_refused_before_decoding(
 
     damage(path, 0, enlarge)
     reader = open_reader(slide_of(path), engine)
-    monkeypatch.setattr(reader._source._decoder, "decode", lambda streams: pytest.fail("was decoded"))
+    monkeypatch.setattr(reader._source._levels[0]._decoder, "decode", lambda streams: pytest.fail("was decoded"))
     with pytest.raises(InputError, match="declares 60000 x 60000 px"):
         reader.read((0, 0, 100, 100), (100, 100), GROUND)
 
 
 def test_tile_that_was_never_written_is_white(write_pyramid, slide_of, picture, monkeypatch):
     reader = open_reader(slide_of(write_pyramid(picture)), "plain")
-    stored = reader._source._stored
-    monkeypatch.setattr(reader._source, "_stored", lambda page, index: b"" if index == 0 else stored(page, index))
+    pieces = reader._source._levels[0]
+    stored = pieces._stored
+    monkeypatch.setattr(pieces, "_stored", lambda index: b"" if index == 0 else stored(index))
     pixels = reader.read((0, 0, 256, 128), (256, 128), GROUND)
     assert (pixels[:, :128] == 255).all()
     assert np.abs(pixels[:, 128:].astype(int) - picture[:128, 128:256]).mean() < 3

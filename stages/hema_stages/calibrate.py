@@ -14,6 +14,7 @@ from hema_stages.calibration.foreground import background_colour, foreground_mas
 from hema_stages.calibration.measuring import Measuring, red_cell_of
 from hema_stages.calibration.scale import estimate_mpp
 from hema_stages.calibration.stain_fit import LEAST_SIDE_UM
+from hema_stages.calibration.surround import surround, without_surround
 from hema_stages.readers import Reader, open_reader
 from hema_stream.core.calibration import Calibration, Foreground, StainFit
 from hema_stream.core.errors import InputCode
@@ -55,8 +56,9 @@ class Calibrate(Measuring, Transform[Slide, Slide]):
         shrink = max(max(slide.width, slide.height) / self.overview, 1.0)
         view = (max(round(slide.width / shrink), 1), max(round(slide.height / shrink), 1))
         overview = reader.read((0, 0, slide.width, slide.height), view, WHITE)
-        ground = background_colour(overview)
-        foreground = Foreground(foreground_mask(overview, ground), shrink)
+        outside = surround(overview)
+        ground = background_colour(overview[~outside])
+        foreground = Foreground(foreground_mask(overview, ground) & ~outside, shrink)
         scale = self._scale(slide, reader, foreground, ground)
         patches = self._patches(slide, reader, foreground, ground, scale.mpp, CANONICAL_MPP)
         focus = float(np.median([laplacian_variance(patch) for patch in patches]))
@@ -69,7 +71,7 @@ class Calibrate(Measuring, Transform[Slide, Slide]):
             focus_threshold=self.focus_share * focus,
             focus=focus,
             foreground=foreground,
-            red_cell=red_cell_of([overview] if shrink == 1.0 else patches, ground),
+            red_cell=red_cell_of([without_surround(overview, ground)] if shrink == 1.0 else patches, ground),
             warnings=(*slide.warnings, *low, *(() if stain.in_range else ("stain_out_of_range",))),
         )
 
@@ -92,7 +94,7 @@ class Calibrate(Measuring, Transform[Slide, Slide]):
     def _patches(
         self, slide: Slide, reader: Reader, foreground: Foreground, ground: NDArray[np.uint8], mpp: float, at_mpp: float
     ) -> list[NDArray[np.uint8]]:
-        """Read the places with most tissue out of a regular grid, at ``at_mpp`` microns a pixel."""
+        """Read the places with most tissue out of a regular grid, at ``at_mpp`` um a pixel, a black surround aside."""
         side = self.place_um / mpp
         boxes = [
             (x, y, min(x + side, slide.width), min(y + side, slide.height))
@@ -102,7 +104,8 @@ class Calibrate(Measuring, Transform[Slide, Slide]):
         boxes.sort(key=lambda box: -foreground.share(box))
         chosen = boxes[: self.places]
         sizes = [(round((b[2] - b[0]) * mpp / at_mpp), round((b[3] - b[1]) * mpp / at_mpp)) for b in chosen]
-        return [reader.read(box, (max(w, 1), max(h, 1)), ground) for box, (w, h) in zip(chosen, sizes, strict=True)]
+        read = (reader.read(box, (max(w, 1), max(h, 1)), ground) for box, (w, h) in zip(chosen, sizes, strict=True))
+        return [without_surround(pixels, ground) for pixels in read]
 
 
 def _starts(length: int, side: float, most: int = 12) -> list[float]:

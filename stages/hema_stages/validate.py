@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hema_stages.calibration.surround import surround
 from hema_stages.readers import Reader, open_reader
 from hema_stages.readers.memory import bound_address_space
 from hema_stages.readers.probe import Probe, probe
@@ -107,12 +108,15 @@ class Validate(Transform[InputImage, Slide]):
             raise InputError("is blank", place=str(slide.path), remedy=remedy, code=InputCode.BLANK)
 
     def _is_blank(self, view: NDArray[np.uint8]) -> bool:
-        """Whether next to nothing stands out from the ground, (H, W, 3) uint8, noise smoothed away."""
+        """Whether next to nothing stands out from the ground, (H, W, 3) uint8, noise and a black surround aside."""
         import cv2
 
-        smooth = cv2.blur(view, (5, 5)).astype(np.float32)
-        ground = np.median(smooth, axis=(0, 1))
-        differs = np.abs(smooth - ground).max(axis=2) > self.blank_contrast
+        within = ~surround(view)
+        if not within.any():
+            return True
+        smooth = cv2.blur(view, (5, 5)).astype(np.float32)[within]
+        ground = np.median(smooth, axis=0)
+        differs = np.abs(smooth - ground).max(axis=1) > self.blank_contrast
         return float(differs.mean()) <= self.blank_share
 
     def _warnings(self, found: Probe, mpp: float | None) -> tuple[str, ...]:

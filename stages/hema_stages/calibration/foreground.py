@@ -11,8 +11,10 @@ SHARE = 0.8
 
 
 def background_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Estimate the bare ground's colour, (3,) uint8: the median of the brightest fifth of the pixels."""
+    """Estimate the bare ground's colour, (3,) uint8: the median of the brightest fifth; white where there are none."""
     flat = pixels.reshape(-1, 3)
+    if not len(flat):
+        return np.full(3, 255, np.uint8)
     brightness = flat.sum(axis=1, dtype=np.int32)
     return np.asarray(np.median(flat[brightness >= np.quantile(brightness, 0.8)], axis=0), np.uint8)
 

@@ -12,6 +12,7 @@ from hema_stages.calibration.foreground import background_colour
 from hema_stages.calibration.measuring import Measuring, red_cell_of
 from hema_stages.calibration.scale import estimate_mpp
 from hema_stages.calibration.stain_fit import LEAST_SIDE_UM
+from hema_stages.calibration.surround import surround, without_surround
 from hema_stream.core.calibration import Calibration, Foreground, StainFit
 from hema_stream.core.errors import InputCode
 from hema_stream.core.field import Scan, Shot
@@ -26,8 +27,9 @@ UNSETTLED = "calibration_unsettled"
 def measure(shots: Sequence[Shot], scan: Scan, how: Measuring, settled: bool) -> Calibration:
     """Measure a scan on the fields chosen for it; on none of them where nothing usable came."""
     scale = _scale(shots, scan, how)
-    patches = [resampled(shot.pixels, scale.mpp) for shot in shots]
-    ground = background_colour(np.concatenate([p.reshape(-1, 3) for p in patches])) if patches else WHITE
+    whole = [resampled(shot.pixels, scale.mpp) for shot in shots]
+    ground = background_colour(np.concatenate([p[~surround(p)] for p in whole])) if whole else WHITE
+    patches = [without_surround(pixels, ground) for pixels in whole]
     focus = float(np.median([laplacian_variance(patch) for patch in patches])) if patches else 0.0
     stain = _stain(patches, ground, scan, scale, how)
     said = {

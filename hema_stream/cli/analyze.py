@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hema_stream.cli.leave import leave_at_once
+from hema_stream.cli.microns import MPP
 from hema_stream.cli.site.option import site_option
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ EXIT_OK, EXIT_REJECTED, EXIT_FAILED, EXIT_INTERRUPTED = 0, 3, 4, 130
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of results.")
 @click.option("--profile", default="cpu", show_default=True, help="Profile in configs/profiles, or a file.")
 @click.option("--backend", type=click.Choice(["openvino", "torch", "onnxruntime"]), help="What runs the networks.")
-@click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns a pixel of every image.")
+@click.option("--mpp", type=MPP, help="Microns a pixel of every image.")
 @click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property.")
 @site_option
 @click.option("--deltas", type=click.Path(dir_okay=False, path_type=Path), help="Write every change as a JSON line.")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hema_stream.cli.microns import MPP
+
 if TYPE_CHECKING:
     from hema_stream.cli.scan.faults import Course
     from hema_stream.cli.scan.picture import Cut, Picture
@@ -29,7 +31,7 @@ REACH = 4
 @click.option("--faults", default="", help="lost=0.05,repeated=0.05,reordered=0.2,cut=10")
 @click.option("--field", "side", default=(640, 480), show_default=True, type=(int, int), help="Width and height, px.")
 @click.option("--overlap", default=0.15, show_default=True, type=click.FloatRange(0, 0.5), help="Share of a side.")
-@click.option("--mpp", type=click.FloatRange(0.02, 2.0), help="Microns a pixel, where the file does not tell.")
+@click.option("--mpp", type=MPP, help="Microns a pixel, where the file does not tell.")
 @click.option("--jitter", default=0.0, show_default=True, type=click.FloatRange(0), help="Stage error, um.")
 @click.option("--no-grid", is_flag=True, help="Declare no grid: watermarks alone say what is done.")
 @click.option("--quality", default=95, show_default=True, type=click.IntRange(0, 100), help="Of JPEG; 0 sends raw.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hema_stream.clinical.panel import load_panel
-from hema_stream.core.errors import InputCode, InputError
+from hema_stream.core.errors import HemaError, InputCode, InputError
 from hema_stream.core.messages import ReportWritten
 from hema_stream.core.report import ReportHead
 from hema_stream.core.slide import InputImage
@@ -116,11 +116,17 @@ def standing_of(data: Mapping[str, Any], beside: Sequence[str]) -> Standing:
 
 
 def cause_of(error: BaseException | None, image: InputImage) -> BaseException | None:
-    """Say what ended an image: a file that takes down the worker that opens it is one to refuse."""
+    """Say what ended an image: a file that takes down the worker that opens it is refused; a slow stage is no fault."""
     if not isinstance(error, StageError):
         return error
-    took_down = isinstance(error.cause, WorkerDiedError | DeadlineExceededError | MemoryError)
-    if error.stage in OPENING and took_down:
+    if isinstance(error.cause, DeadlineExceededError):
+        return HemaError(
+            f"{error.stage} took longer than it may ({error.cause})",
+            place=str(image.path),
+            remedy="run it again by itself, or when the machine has less to do",
+            code=DeadlineExceededError.code,
+        )
+    if error.stage in OPENING and isinstance(error.cause, WorkerDiedError | MemoryError):
         return InputError(
             f"could not be opened: {error.cause or 'out of memory'}",
             place=str(image.path),

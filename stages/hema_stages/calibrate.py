@@ -19,7 +19,7 @@ from hema_stages.readers import Reader, open_reader
 from hema_stream.core.calibration import Calibration, Foreground, StainFit
 from hema_stream.core.errors import InputCode
 from hema_stream.core.slide import Scale, ScaleSource, Slide
-from hema_stream.core.units import CANONICAL_MPP
+from hema_stream.core.units import CANONICAL_MPP, believable_mpp
 from hema_stream.flow import Caps, Policy, Transform, process, prop
 
 WHITE = np.full(3, 255, np.uint8)
@@ -80,7 +80,7 @@ class Calibrate(Measuring, Transform[Slide, Slide]):
             return Scale(slide.mpp, slide.scale_source)
         native = self._patches(slide, reader, foreground, ground, self.assumed_mpp, self.assumed_mpp)
         estimated = estimate_mpp(native)
-        if estimated is not None and 0.02 <= estimated <= 2.0:
+        if estimated is not None and believable_mpp(estimated):
             return Scale(estimated, ScaleSource.ESTIMATED)
         return Scale(self.assumed_mpp, ScaleSource.ASSUMED)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hema_stream.core.calibration import Calibration
+from hema_stream.core.errors import InputCode, InputError
 from hema_stream.core.slide import Slide
 from hema_stream.core.tile import TilePlan
 from hema_stream.flow import Caps, Gap, Policy, PropertyError, Transform, loop, prop
@@ -27,6 +28,7 @@ class Plan(Transform[Slide, Any]):
 
     side: int = prop(1024, doc="side of a tile", unit="px", ge=256, le=4096)
     overlap: int = prop(160, doc="what neighbouring tiles share; 10 to 20% of the side", unit="px", ge=16)
+    max_tiles: int = prop(200_000, doc="tiles of a slide; one of more is refused", ge=1)
     least_tissue: float = prop(0.05, doc="share of tissue under which a tile is background", ge=0.0, le=1.0)
 
     def __init__(self, name: str = "", **properties: Any) -> None:
@@ -45,9 +47,19 @@ class Plan(Transform[Slide, Any]):
         calibration = state.calibration
         assert calibration is not None
         plan = TilePlan(slide.width, slide.height, calibration.scale, self.side, self.overlap)
+        if len(plan) > self.max_tiles:
+            raise self._too_large(slide, plan)
         yield Caps("image/tile", slide=slide, calibration=calibration, plan=plan)
         for spec in plan:
             if calibration.foreground.share(plan.box(spec.index)) < self.least_tissue:
                 yield Gap(spec.units, "under 5% tissue", "background")
             else:
                 yield spec
+
+    def _too_large(self, slide: Slide, plan: TilePlan) -> InputError:
+        return InputError(
+            f"{slide.width} x {slide.height} px of {plan.scale.mpp:g} um would make {len(plan):,} tiles",
+            place=str(slide.path),
+            remedy=f"check the scale, or raise {self.name}.max_tiles from {self.max_tiles:,}",
+            code=InputCode.TOO_LARGE,
+        )

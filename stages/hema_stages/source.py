@@ -17,6 +17,7 @@ from typing import Any
 from hema_stages.folders import Found, is_clutter, joined, slides_in
 from hema_stream.core.errors import InputCode, InputError
 from hema_stream.core.slide import InputImage
+from hema_stream.core.units import MOST_MPP
 from hema_stream.flow import Buffer, Caps, CapsEvent, Eos, Event, Source, StreamStart, prop
 from hema_stream.flow.bus import ErrorMessage
 
@@ -37,7 +38,7 @@ class FileSource(Source):
     produces = Caps("image/input")
 
     location: str = prop("", doc="file, folder or pattern; several separated by |")
-    mpp: float = prop(0.0, doc="scale of every image; 0 takes the file's own", unit="um/px", ge=0.0, le=100.0)
+    mpp: float = prop(0.0, doc="scale of every image; 0 takes the file's own", unit="um/px", ge=0.0, le=MOST_MPP)
     max_open: int = prop(12, doc="slides under way at a time", ge=1)
 
     def __init__(self, name: str = "", **properties: Any) -> None:

@@ -16,6 +16,7 @@ from hema_stages.readers.probe import Probe, probe
 from hema_stages.source import check_file
 from hema_stream.core.errors import InputCode, InputError
 from hema_stream.core.slide import InputImage, ScaleSource, Slide
+from hema_stream.core.units import LEAST_MPP, MOST_MPP, believable_mpp
 from hema_stream.flow import Caps, Policy, Transform, process, prop
 
 VIEW = 1024
@@ -60,6 +61,7 @@ class Validate(Transform[InputImage, Slide]):
     def process(self, item: InputImage, state: Any, pad: str = "sink") -> Slide:
         """Turn an input into a slide, or raise InputError."""
         check_file(item.path)
+        check_scale(item)
         found = probe(item.path, item.parts)
         self._check_size(found, item.path)
         check_levels(found, item.path)
@@ -127,6 +129,17 @@ class Validate(Transform[InputImage, Slide]):
             InputCode.ALPHA_DROPPED: found.alpha,
         }
         return tuple(code.value for code, holds in said.items() if holds)
+
+
+def check_scale(item: InputImage) -> None:
+    """Raise InputError where the scale that a caller told cannot be one."""
+    if item.mpp is not None and not believable_mpp(item.mpp):
+        raise InputError(
+            f"{item.mpp:g} um a pixel can be no microscope's",
+            place=str(item.path),
+            remedy=f"tell microns a pixel from {LEAST_MPP:g} to {MOST_MPP:g}, not a magnification or nanometres",
+            code=InputCode.BAD_SCALE,
+        )
 
 
 def overview(slide: Slide, reader: Reader) -> NDArray[np.uint8]:

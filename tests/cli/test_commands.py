@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from hema_stream.cli import group
 
 
 def run(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -72,6 +75,14 @@ def test_evaluate_says_what_each_of_its_commands_does() -> None:
     shown = run("evaluate", "--help").stdout
     for name, said in (("detect", "COCO"), ("classify", "One cell a picture"), ("points", "centres")):
         assert any(line.split()[0] == name and said in line for line in shown.splitlines() if line.strip())
+
+
+@pytest.mark.parametrize("mpp", ["40", "250", "nan", "inf", "-inf", "0.000001", "0", "x"])
+@pytest.mark.parametrize("command", [("analyze", "x.png", "-o", "y"), ("scan-sim", "x.png")])
+def test_a_scale_that_can_be_none_is_a_usage_error(command: tuple[str, ...], mpp: str) -> None:
+    done = CliRunner().invoke(group, [*command, "--mpp", mpp])
+    assert done.exit_code == 2
+    assert "--mpp" in done.stderr
 
 
 @pytest.mark.parametrize("args", [("nosuch",), ("analyze",), ("analyze", "x.png", "-o", "y", "--mpp", "0"), ("train",)])

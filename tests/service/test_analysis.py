@@ -11,7 +11,7 @@ from smear import mixed
 
 from hema_stream.clinical.compose import Composer
 from hema_stream.clinical.panel import load_panel
-from hema_stream.core.errors import InputError, ModelError
+from hema_stream.core.errors import HemaError, InputError, ModelError
 from hema_stream.core.messages import ReportWritten
 from hema_stream.core.report import Identity, ReportHead
 from hema_stream.core.slide import InputImage
@@ -68,7 +68,7 @@ async def test_a_report_is_known_when_its_slide_ends() -> None:
     assert outcome.head.summary.total_cells == 20
 
 
-@pytest.mark.parametrize("cause", [WorkerDiedError("exit code -11"), DeadlineExceededError("60 s"), MemoryError()])
+@pytest.mark.parametrize("cause", [WorkerDiedError("exit code -11"), MemoryError()])
 @pytest.mark.parametrize("stage", ["validate", "calibrate"])
 def test_a_file_that_takes_its_worker_down_is_refused(stage: str, cause: Exception) -> None:
     found = cause_of(StageError(stage, "field", (), cause), IMAGE)
@@ -78,6 +78,18 @@ def test_a_file_that_takes_its_worker_down_is_refused(stage: str, cause: Excepti
     run, watcher = running(IMAGE)
     run.take(SlideEnded("field", "failed", StageError(stage, "field", (), cause)))
     assert [outcome.status for outcome in watcher.outcomes] == ["rejected"]
+
+
+@pytest.mark.parametrize("stage", ["validate", "calibrate", "segment"])
+def test_a_slow_stage_is_not_blamed_on_the_file(stage: str) -> None:
+    run, watcher = running(IMAGE)
+    run.take(SlideEnded("field", "failed", StageError(stage, "field", (), DeadlineExceededError("60 s"))))
+    [outcome] = watcher.outcomes
+    assert outcome.status == "failed"
+    assert isinstance(outcome.error, HemaError)
+    assert not isinstance(outcome.error, InputError)
+    assert (outcome.error.code, outcome.error.place) == ("timeout", str(IMAGE.path))
+    assert stage in outcome.error.message
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from hema_stages.validate import Validate
 from hema_stream.core.calibration import Calibration, Foreground, MacenkoFit, StainFit
 from hema_stream.core.cells import CellTable, Kind, Priority
 from hema_stream.core.configs import load_config
+from hema_stream.core.errors import InputError
 from hema_stream.core.segmented import Segmented
 from hema_stream.core.slide import InputImage, Scale, ScaleSource
 from hema_stream.core.tile import Tile, TilePlan, TileSpec
@@ -122,6 +123,16 @@ class TestPlan:
         assert len(caps.plan) == len(rest) == 4
         assert [isinstance(item, Gap) for item in rest] == [False, True, True, True]
         assert rest[1].outcome == "background"
+
+    def test_tiles_are_counted_before_they_are_planned(self) -> None:
+        slide, _ = opened("chula-106.png")
+        huge = type(slide)(**{**slide.__dict__, "width": 400_000, "height": 400_000, "mpp": 5.0})
+        stage = Plan("plan")
+        calibration = replace(calibration_of(np.ones((1, 1), bool), 1e6), scale=Scale(5.0, ScaleSource.GIVEN))
+        _, state = stage.negotiate_pad("sink", Caps("image/slide", calibration=calibration), None)
+        with pytest.raises(InputError, match="tiles") as caught:
+            next(stage.process(huge, state))
+        assert caught.value.code == "too_large"
 
     def test_overlap_is_10_to_20_percent(self) -> None:
         with pytest.raises(PropertyError, match="10 to 20%"):

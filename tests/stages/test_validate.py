@@ -62,6 +62,13 @@ def test_scale_comes_from_png_and_the_caller_wins(tmp_path: Path) -> None:
     assert validate(path, 0.2).scale_source is ScaleSource.GIVEN
 
 
+@pytest.mark.parametrize("mpp", [40.0, 250.0, 1e-6, float("nan"), float("inf"), -0.2])
+def test_a_scale_that_can_be_none_is_refused(tmp_path: Path, mpp: float) -> None:
+    with pytest.raises(InputError) as caught:
+        validate(png(tmp_path / "a.png", NOISE), mpp)
+    assert caught.value.code == "bad_scale"
+
+
 def test_a_printers_density_is_no_scale(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(NOISE).save(path, dpi=(72, 72))

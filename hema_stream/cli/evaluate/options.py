@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from hema_stream.cli.microns import MPP
 from hema_stream.cli.site.option import site_option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,7 +22,7 @@ def pipeline_options(function: F) -> F:
     """Add ``--profile``, ``--set``, ``--mpp`` and ``--site``."""
     for option in (
         site_option,
-        click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns a pixel of every picture."),
+        click.option("--mpp", type=MPP, help="Microns a pixel of every picture."),
         click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property."),
         click.option("--profile", default="cpu", show_default=True, help="Profile in configs/profiles, or a file."),
     ):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hema_stream.cli.microns import MPP
 from hema_stream.cli.site.words import standing, table
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ PLACE = click.Path(exists=True, path_type=Path)
 @click.option("--new-class", "new_classes", multiple=True, help="A class of the site's own; may be repeated.")
 @click.option("--profile", default="cpu", show_default=True, help="Profile in configs/profiles, or a file.")
 @click.option("--set", "settings", multiple=True, metavar="STAGE.PROP=VALUE", help="Set a stage's property.")
-@click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="Microns a pixel of every picture.")
+@click.option("--mpp", type=MPP, help="Microns a pixel of every picture.")
 def command(
     name: str,
     stream: str,

@@ -17,7 +17,7 @@ from hema_stream.core.calibration import Calibration, Foreground, StainFit
 from hema_stream.core.errors import InputCode
 from hema_stream.core.field import Scan, Shot
 from hema_stream.core.slide import Scale, ScaleSource
-from hema_stream.core.units import CANONICAL_MPP
+from hema_stream.core.units import CANONICAL_MPP, believable_mpp
 
 WHITE = np.full(3, 255, np.uint8)
 UNSETTLED = "calibration_unsettled"
@@ -66,7 +66,7 @@ def _scale(shots: Sequence[Shot], scan: Scan, how: Measuring) -> Scale:
     if scan.mpp is not None:
         return Scale(scan.mpp, ScaleSource.GIVEN)
     estimated = estimate_mpp([shot.pixels for shot in shots]) if shots else None
-    if estimated is not None and 0.02 <= estimated <= 2.0:
+    if estimated is not None and believable_mpp(estimated):
         return Scale(estimated, ScaleSource.ESTIMATED)
     return Scale(how.assumed_mpp, ScaleSource.ASSUMED)
 

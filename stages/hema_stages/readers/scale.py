@@ -6,9 +6,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from hema_stages.readers.tiff_pages import ome_root
+from hema_stream.core.units import LEAST_MPP
 
-LEAST_MPP, MOST_MPP = 0.02, 2.0
-"""What a microscope's camera or a scanner can have; printers' resolutions lie far above."""
+COARSEST = 2.0
+"""Microns a pixel above which a file's own scale is doubted: it is a preview's or a printer's; a person may tell more."""
 
 _MICRONS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "\\u00B5m": 1.0, "nm": 1e-3, "mm": 1e3}
 _CENTIMETRE, _INCH = 3, 2
@@ -16,7 +17,7 @@ _CENTIMETRE, _INCH = 3, 2
 
 def believable(across: float, down: float | None = None) -> float | None:
     """Keep a scale (microns a pixel) that a microscope can have and that is alike both ways."""
-    if not LEAST_MPP <= across <= MOST_MPP:
+    if not LEAST_MPP <= across <= COARSEST:
         return None
     return across if down is None or abs(across - down) <= 0.05 * across else None
 

@@ -53,23 +53,23 @@ def command(
     """
     from hema_stages.source import find_inputs
 
+    from hema_stream.cli.claim import claimed
     from hema_stream.cli.progress import open_display
     from hema_stream.cli.site.used import check_site
-    from hema_stream.service.analysis import Options
+    from hema_stream.service.analysis import Finished, Options
     from hema_stream.service.build import backend_settings, site_settings
 
     check_site(site)
     images, errors = find_inputs(inputs, mpp)
-    taken = [] if force else [image for image in images if (out / image.id).exists()]
-    free = [image for image in images if image not in taken]
-    refused = [*map(_unusable, errors), *(_taken(image, out) for image in taken)]
     told = (*backend_settings("smear", backend), *site_settings("smear", site), *settings)
-    options = Options(out, profile, told, deltas)
-    with open_display(len(free) + len(refused), as_json, out) as display:
-        for outcome in refused:
-            display.finished(outcome)
-        code = _run(free, options, display) if free else EXIT_OK
-        display.close(code == EXIT_INTERRUPTED)
+    options = Options(out, profile, told, deltas, replace=force)
+    with claimed(out, images, force) as (free, taken):
+        refused = [*map(_unusable, errors), *(Finished(image, "rejected", error=error) for image, error in taken)]
+        with open_display(len(free) + len(refused), as_json, out) as display:
+            for outcome in refused:
+                display.finished(outcome)
+            code = _run(free, options, display) if free else EXIT_OK
+            display.close(code == EXIT_INTERRUPTED)
     if code == EXIT_INTERRUPTED:
         leave_at_once(EXIT_INTERRUPTED)
     sys.exit(EXIT_REJECTED if code == EXIT_OK and refused else code)
@@ -80,14 +80,6 @@ def _unusable(error: InputError) -> Finished:
     from hema_stream.service.analysis import Finished
 
     return Finished(InputImage("", Path(error.place)), "rejected", error=error)
-
-
-def _taken(image: InputImage, out: Path) -> Finished:
-    from hema_stream.core.errors import InputError
-    from hema_stream.service.analysis import Finished
-
-    what, remedy = f"has results already in {out / image.id}", "write over them with --force, or name another folder"
-    return Finished(image, "rejected", error=InputError(what, place=str(image.path), remedy=remedy, code="exists"))
 
 
 def _run(images: Sequence[InputImage], options: Options, observer: Observer) -> int:

@@ -24,12 +24,13 @@ OPENING = ("validate", "calibrate")
 
 @dataclass(frozen=True)
 class Options:
-    """What an analysis is told besides its inputs."""
+    """What an analysis is told besides its inputs; ``replace`` is whether reports that are there are written over."""
 
     out: Path
     profile: str = "cpu"
     settings: Sequence[str] = ()
     deltas: Path | None = None
+    replace: bool = True
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ async def analyze(
 
 
 def _prepared(images: Sequence[InputImage], options: Options) -> Pipeline:
-    defaults: dict[str, dict[str, Any]] = {"report": {"out": options.out}}
+    defaults: dict[str, dict[str, Any]] = {"report": {"out": options.out, "replace": options.replace}}
     if options.deltas:
         defaults["deltas"] = {"location": options.deltas}
     pipeline = build_pipeline("smear", options.profile, options.settings, defaults)

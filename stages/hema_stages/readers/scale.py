@@ -9,7 +9,7 @@ from hema_stages.readers.tiff_pages import ome_root
 from hema_stream.core.units import LEAST_MPP
 
 COARSEST = 2.0
-"""Microns a pixel above which a file's own scale is doubted: it is a preview's or a printer's; a person may tell more."""
+"""Microns a pixel above which a file's own scale is doubted: it is a preview's or a printer's; a person may tell it."""
 
 _MICRONS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "\\u00B5m": 1.0, "nm": 1e-3, "mm": 1e3}
 _CENTIMETRE, _INCH = 3, 2

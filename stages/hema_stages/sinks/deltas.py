@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -42,7 +45,10 @@ class Deltas(Sink):
             return
         try:
             self.location.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.location.open("wb")
+            self._file = _opened(self.location)
+        except BlockingIOError as error:
+            remedy = "name another file, or wait for the run that writes it"
+            raise OutputError("somebody else writes it", place=str(self.location), remedy=remedy) from error
         except OSError as error:
             reason = error.strerror or str(error)
             raise OutputError(reason, place=str(self.location), remedy="choose another file") from error
@@ -59,6 +65,19 @@ class Deltas(Sink):
         if self._file is not None:
             self._file.write(orjson.dumps(line_of(delta)) + b"\n")
             self._file.flush()
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a file anew, for one writer alone; a pipe or a terminal as it is. BlockingIOError where it has one."""
+    file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb")  # noqa: SIM115  the sink's to close
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise
+        file.truncate(0)
+    return file
 
 
 def line_of(delta: SlideDelta) -> dict[str, Any]:

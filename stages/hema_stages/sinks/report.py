@@ -30,8 +30,7 @@ class Report(Sink):
     among the site's slides from then on, and is compared with those before it.
 
     ``identity`` is set by the program that runs the pipeline; the head of each report is posted on the bus. Artefacts
-    of an earlier run are written over, or removed where they are switched off: who must not lose them asks before
-    the run.
+    of an earlier run are written over, or removed where they are switched off, unless ``replace`` is off.
     """
 
     accepts = Caps("slide/result")
@@ -43,6 +42,7 @@ class Report(Sink):
     panel: str = prop("default", doc="panel in configs/panels")
     overlay: bool = prop(True, doc="whether overlay.png is written")
     geojson: bool = prop(True, doc="whether cells.geojson is written")
+    replace: bool = prop(True, doc="whether a report that is there already is replaced")
     longest_side: int = prop(4096, doc="longest side of overlay.png", unit="px", ge=1024)
     interrupted_tiles: int = prop(
         4, doc="an interrupted slide of more tiles gets report.json alone: who pressed Ctrl-C is waiting", ge=0
@@ -70,7 +70,7 @@ class Report(Sink):
         kept = None if hurried else result.features
         folder = self.out / result.slide.id
         # Drawing releases the interpreter's lock; the rest is text.
-        with artefacts(folder, REPORT) as files, ThreadPoolExecutor(1) as beside:
+        with artefacts(folder, REPORT, self.replace) as files, ThreadPoolExecutor(1) as beside:
             drawn = beside.submit(self._draw, result) if overlay else None
             if geojson:
                 with files.open(GEOJSON) as handle:

@@ -80,3 +80,30 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     with artefacts(tmp_path) as files, files.open("one"):
         pass
     assert names(tmp_path) == {"one"}
+
+
+def test_a_second_writer_is_refused_and_deletes_nothing_of_the_first(tmp_path: Path) -> None:
+    with artefacts(tmp_path) as files, files.open("one") as handle:
+        handle.write(b"1")
+        with pytest.raises(OutputError) as caught, artefacts(tmp_path):
+            pass
+        assert caught.value.code == "claimed"
+    assert (tmp_path / "one").read_bytes() == b"1"
+
+
+def test_what_is_there_is_replaced_only_where_it_may_be(tmp_path: Path) -> None:
+    (tmp_path / "last").write_bytes(b"mine")
+
+    def write(replace: bool) -> None:
+        with artefacts(tmp_path, "last", replace) as files:
+            for name in ("one", "last"):
+                with files.open(name) as handle:
+                    handle.write(b"new")
+
+    with pytest.raises(OutputError) as caught:
+        write(replace=False)
+    assert caught.value.code == "exists"
+    assert names(tmp_path) == {"last"}
+    assert (tmp_path / "last").read_bytes() == b"mine"
+    write(replace=True)
+    assert (tmp_path / "last").read_bytes() == b"new"

@@ -105,7 +105,7 @@ export interface Figures {
   cells: number;
   red: RedFigures;
   white: WhiteFigures;
-  site: { name: string; version: number } | null;
+  site: { name: string; version: number; alarms: { code: string; text: string }[] } | null;
   calibration_note: string;
 }
 

@@ -33,6 +33,8 @@ def left_out_options(function: F) -> F:
     """Add what a classifier's training may hold out besides folds: whole laboratories."""
     for option in (
         click.option("--fold-of", multiple=True, help="Deal folds among this source alone; may be repeated."),
+        click.option("--seed", type=int, help="Of all that is drawn; the recipe's where none is given."),
+        click.option("--styles", type=float, help="Share of the batches whose crops swap styles; the recipe's else."),
         click.option("--left-out", multiple=True, help="Source held out whole and answered for; may be repeated."),
     ):
         function = option(function)
@@ -103,6 +105,20 @@ def wbc(**options: Any) -> None:
     _classifier("wbc", **options)
 
 
+@command.command()
+@click.argument("weights", nargs=-1, type=EXISTING, required=True)
+@click.option("--out", type=FILE, required=True, help="Where the mean goes (safetensors), to --start from.")
+def average(weights: tuple[Path, ...], out: Path) -> None:
+    """Average WEIGHTS of one architecture that were trained from one start."""
+    from hema_models.weights.state import average_states
+
+    try:
+        average_states(weights, out)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(f"mean of {len(weights)}: {out}")
+
+
 def _classifier(
     stream: str,
     data: Path,
@@ -119,6 +135,8 @@ def _classifier(
     ungraded_lab: tuple[str, ...] = (),
     left_out: tuple[str, ...] = (),
     fold_of: tuple[str, ...] = (),
+    seed: int | None = None,
+    styles: float | None = None,
 ) -> None:
     from dataclasses import replace
 
@@ -131,6 +149,8 @@ def _classifier(
     classes = load_taxonomy(stream).learnt
     recipe = replace(RECIPES[stream], folds=folds, fold=fold, exclude=exclude_source, piece=piece)
     recipe = replace(recipe, left_out=left_out, fold_of=fold_of)
+    given = {"seed": seed, "styles": styles}
+    recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
     recipe = replace(recipe, healthy=Healthy(healthy, healthy_lab, ungraded_lab)) if healthy else recipe
     recipe = replace(recipe, rounds=(replace(recipe.rounds[0], passes=passes),)) if passes else recipe
     crops, held, logits = train_classifier(stream, data, classes, start, out, recipe, architecture, click.echo)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hema_models.cropping import crop_sides, gather_crops
+from hema_models.networks import classifier_network
 from hema_models.training.augment import FINE, HARD, MILD, WIDE, centre, jitter
 from hema_models.training.canvas import CanvasComposer
 from hema_models.training.classify import ClassifyRecipe, Round, partial_loss, train_classifier
 from hema_models.training.crops import HEALTHY, ROUND, STREAMS, Healthy, load_crops
 from hema_models.training.fields import KINDS, MASK_SIDE, Field, deal_folds
 from hema_models.training.folds import PIECE, deal_balanced, pieces
+from hema_models.training.styles import mix_styles
+from hema_models.weights.state import average_states, save_state
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -212,3 +216,35 @@ def test_each_round_of_training_begins_where_the_last_one_ended(tmp_path: Path) 
         weights[len(rounds)] = load_file(out)["conv_stem.weight"].float()
     assert [line for line in said if line.startswith("round")] == ["round 1 of 1", "round 1 of 2", "round 2 of 2"]
     assert 0 < float((weights[2] - weights[1]).abs().max()) < 0.01
+
+
+def test_styles_are_swapped_in_training_alone_and_the_copy_keeps_none_of_it() -> None:
+    model = classifier_network("mobilenetv2_100", 3).train()
+    mix_styles(model, 1.0)
+    seen: list[Any] = []
+    model.blocks[2].register_forward_hook(lambda module, inputs, outputs: seen.append(inputs[0].detach()))
+    pictures = torch.rand(4, 3, 64, 64) * torch.arange(1, 5).view(4, 1, 1, 1)
+    for bn in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        bn.eval()  # so that nothing but the styles can differ between two runs
+    torch.manual_seed(1)
+    model(pictures)
+    torch.manual_seed(2)
+    model(pictures)
+    assert not torch.allclose(seen[0], seen[1])
+    assert seen[0].shape == seen[1].shape
+    model.eval()
+    with torch.inference_mode():
+        assert torch.equal(model(pictures), model(pictures))
+
+
+def test_averaged_weights_lie_in_the_middle(tmp_path: Path) -> None:
+    paths = []
+    for number in range(2):
+        torch.manual_seed(number)
+        paths.append(tmp_path / f"{number}.safetensors")
+        save_state(classifier_network("mobilenetv2_100", 3), paths[-1])
+    average_states(paths, tmp_path / "mean.safetensors")
+    one, two, mean = (load_file(path) for path in (*paths, tmp_path / "mean.safetensors"))
+    assert all(torch.allclose(mean[k].float(), (one[k].float() + two[k].float()) / 2, atol=1e-3) for k in one)
+    with pytest.raises(ValueError, match="at least two"):
+        average_states(paths[:1], tmp_path / "none.safetensors")

@@ -18,6 +18,7 @@ from hema_models.normalising import look_table, normalise, tissue_density
 from hema_models.training.augment import DENSE, DENSE_HARD, FAR_HARD, FAR_WIDE, FINE, Jitter, centre, jitter
 from hema_models.training.crops import STREAMS, Healthy, LabelledCrops, load_crops
 from hema_models.training.folds import PIECE, deal_balanced
+from hema_models.training.styles import mix_styles
 from hema_models.views import Answers, answer_by_views
 from hema_models.weights.state import load_state, save_state
 
@@ -60,6 +61,7 @@ class ClassifyRecipe:
         borrowed: how often a crop is given the ground and the densities of a crop of any laboratory, so that a look
             tells no class.
         rare: class to the factor by which it is drawn less often than the balance says.
+        styles: share of the batches whose crops swap styles within the network, see ``styles.py``.
         density: whether crops are brought to the reference's ground and density first, see ``normalising``.
     """
 
@@ -84,13 +86,20 @@ class ClassifyRecipe:
     source_balance: float = 0.5
     borrowed: float = 0.0
     rare: Mapping[str, float] = field(default_factory=dict)
+    styles: float = 0.0
     density: bool = False
     seed: int = 20_26
 
 
 RECIPES = {
     "wbc": ClassifyRecipe(
-        (Round(8, (FINE, FAR_WIDE, FAR_HARD)),), mixup=0.1, views=4, sure=0.7, borrowed=0.25, rare={"blast": 0.4}
+        (Round(8, (FINE, FAR_WIDE, FAR_HARD)),),
+        mixup=0.1,
+        views=4,
+        sure=0.7,
+        borrowed=0.25,
+        rare={"blast": 0.4},
+        styles=0.5,
     ),
     "rbc": ClassifyRecipe((Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, density=True),
 }
@@ -127,6 +136,7 @@ def train_classifier(
     if start:
         report(f"start weights: {load_state(model, start)} tensors taken from {start.name}")
         _freeze(model, recipe.frozen)
+    mix_styles(model, recipe.styles)
     for number, course in enumerate(recipe.rounds, 1):
         report(f"round {number} of {len(recipe.rounds)}")
         model = _train_round(model, crops, rows, course, recipe, side, rng, report)

@@ -149,7 +149,7 @@ def _classifier(
     classes = load_taxonomy(stream).learnt
     recipe = replace(RECIPES[stream], folds=folds, fold=fold, exclude=exclude_source, piece=piece)
     recipe = replace(recipe, left_out=left_out, fold_of=fold_of)
-    given = {"seed": seed, "styles": styles}
+    given: dict[str, Any] = {"seed": seed, "styles": styles}
     recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
     recipe = replace(recipe, healthy=Healthy(healthy, healthy_lab, ungraded_lab)) if healthy else recipe
     recipe = replace(recipe, rounds=(replace(recipe.rounds[0], passes=passes),)) if passes else recipe

@@ -1,4 +1,4 @@
-"""Mixing the styles of crops within a batch, so that a laboratory's look tells less (MixStyle, Zhou et al., ICLR 2021)."""
+"""Mixing the styles of crops, so that a laboratory's look tells less (MixStyle, Zhou et al., ICLR 2021)."""
 
 from __future__ import annotations
 

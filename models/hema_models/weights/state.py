@@ -51,6 +51,7 @@ def average_states(paths: Sequence[Path], out: Path) -> None:
     Raises:
         ValueError: there are fewer than two, or they differ in tensors or shapes.
     """
+    import torch
     from safetensors.torch import load_file, save_file
 
     states = [load_file(path) for path in paths]
@@ -58,7 +59,7 @@ def average_states(paths: Sequence[Path], out: Path) -> None:
     if len(states) < 2 or any(each != shapes[0] for each in shapes):
         raise ValueError("weights to average must be at least two, of one architecture with the same classes")
     mean = {
-        name: (sum(state[name].float() for state in states) / len(states)).to(tensor.dtype).contiguous()
+        name: torch.stack([state[name].float() for state in states]).mean(0).to(tensor.dtype).contiguous()
         for name, tensor in states[0].items()
     }
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from hema_stream.flow.events import Batch, Buffer, Part
 from hema_stream.flow.invoke import Outputs
 from hema_stream.flow.link import SHARED_LANE
 from hema_stream.flow.payload import rows_of
-from hema_stream.flow.run import Run
 from hema_stream.flow.runner import Runner
 from hema_stream.flow.slide_run import Job, SlideRun
 from hema_stream.flow.stage import BatchTransform
@@ -26,15 +25,15 @@ class BatchTransformRunner(Runner):
 
     stage: BatchTransform[Any, Any]
 
-    def __init__(self, stage: BatchTransform[Any, Any], run: Run) -> None:
-        super().__init__(stage, run)
+    def __init__(self, stage: BatchTransform[Any, Any], pipeline: Any) -> None:
+        super().__init__(stage, pipeline)
         self.limit: int | None = None
         self._good = self._failed_at = 0
 
     def _accept_batch(self, event: Batch) -> None:
         work: list[_Work] = []
         for part in event.parts:
-            if not self.shared.slides.is_over(part.slide):
+            if not self.pipeline.slides.is_over(part.slide):
                 run = self.slides.setdefault(part.slide, SlideRun())
                 job = Job(Buffer(part.slide, part.item), "sink")
                 run.begin(job)
@@ -92,7 +91,7 @@ class BatchTransformRunner(Runner):
             if rows > 1:
                 self._failed_at, self.limit, self._good = rows, max(rows // 2, 1), 0
                 text = f"out of memory at {rows} rows: going on with {self.limit}"
-                self.shared.warn("", self.stage.name, text)
+                self.pipeline.warn("", self.stage.name, text)
                 return await self._pieces(parts, self.limit)
             return [self._judge(error, part, "out-of-memory") for part in parts]
         if not isinstance(error, PipelineError):
@@ -104,7 +103,7 @@ class BatchTransformRunner(Runner):
         return [self._judge(error, part, "") for part in parts]
 
     def _judge(self, error: Exception, part: Part, reason: str) -> list[Any]:
-        if self.shared.slides.is_over(part.slide) and not isinstance(error, PipelineError):
+        if self.pipeline.slides.is_over(part.slide) and not isinstance(error, PipelineError):
             return []
         return self.failures.judge(error, part.slide, part.item, reason)
 

@@ -7,14 +7,13 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hema_stream.flow.caps import ANY, Caps
 from hema_stream.flow.events import Batch, Buffer, CapsEvent, Eos, Event, Part, StreamStart
 from hema_stream.flow.link import SHARED_LANE, flushed
 from hema_stream.flow.payload import rows_of
 from hema_stream.flow.props import prop
-from hema_stream.flow.run import Run
 from hema_stream.flow.runner import Runner
 from hema_stream.flow.slide_run import SlideRun
 from hema_stream.flow.stage import Pad, Stage
@@ -135,10 +134,9 @@ class BatchRunner(Runner):
 
     stage: MicroBatch
 
-    def __init__(self, stage: MicroBatch, run: Run) -> None:
-        super().__init__(stage, run)
+    def __init__(self, stage: MicroBatch, pipeline: Any) -> None:
+        super().__init__(stage, pipeline)
         self.collector = Collector(stage.max_batch, stage.max_delay)
-        run.on_idle(self._look_again)
         self._outgoing: list[Event] = []
 
     @property
@@ -157,36 +155,29 @@ class BatchRunner(Runner):
                 continue
             self._wake.clear()
             if self.idle:
-                self.shared.idle()
-            wait = None if self.shared.paused else self.collector.wait(monotonic())
+                self.pipeline.note_idle()
+            wait = None if self.pipeline.paused else self.collector.wait(monotonic())
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):  # wait_for of Python 3.11 may swallow a cancellation
                     await self._wake.wait()
 
     def _due(self) -> bool:
-        if self.shared.paused:
+        if self.pipeline.paused:
             return False
         if not self.collector.rows:
             return self.collector.wait(0.0) is not None  # control events that a flush has left behind
         wait = self.collector.wait(monotonic())
-        return self.collector.full or wait == 0 or self._upstream_idle() or self._none_feeds()
-
-    def _look_again(self) -> None:
-        if self.collector.rows:
-            self.wake()
-
-    def _upstream_idle(self) -> bool:
-        """Whether nothing that could come here is queued or being worked on."""
-        return not any(map(len, self.inbound.values())) and self.shared.quiet_above(self.stage.name)
+        return self.collector.full or wait == 0 or self.pipeline.upstream_idle(self) or self._none_feeds()
 
     def _none_feeds(self) -> bool:
         """Whether every open slide that has still to pass has given all that it will: its eos is collected."""
         ended = {slide for slide, run in self.slides.items() if run.closing}
-        return all(slide in ended for slide in self.shared.slides.before(self.stage.name))
+        return all(slide in ended for slide in self.pipeline.slides.before(self.stage.name))
 
     async def _collect(self, pad: str, event: Event) -> None:
-        self.shared.trace(self.stage.name, pad, event)
-        if self.shared.slides.is_over(event.slide):
+        for hook in self.pipeline.traces:
+            hook(self.stage.name, pad, event)
+        if self.pipeline.slides.is_over(event.slide):
             return
         run = self.slides.setdefault(event.slide, SlideRun())
         if self._passes(pad, event, run):
@@ -203,7 +194,7 @@ class BatchRunner(Runner):
             return goes
         if isinstance(event, Eos):
             run.ended.add(pad)
-            run.closing = run.ended >= self.shared.slides.inputs(event.slide, self.stage.name)
+            run.closing = run.ended >= self.pipeline.slides.inputs(event.slide, self.stage.name)
             return run.closing
         return True
 
@@ -221,7 +212,7 @@ class BatchRunner(Runner):
             if not link.offer(event):
                 await link.put(event)
             if isinstance(event, Eos):
-                self.shared.passed(event.slide, self.stage.name)
+                self.pipeline.note_end(event.slide, self)
             self._outgoing = self._outgoing[1:]
 
     def _count(self, batch: Batch) -> None:

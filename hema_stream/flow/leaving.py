@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hema_stream.flow.caps import Caps
 from hema_stream.flow.errors import PipelineError
 from hema_stream.flow.events import Gap
-from hema_stream.flow.run import Run
-from hema_stream.flow.runner import Runner
 from hema_stream.flow.slide_run import SlideRun
 from hema_stream.flow.slides import Outcome
 from hema_stream.flow.stage import Stage
+
+if TYPE_CHECKING:
+    from hema_stream.flow.pipeline import Pipeline
+    from hema_stream.flow.runner import Runner
 
 Last = list[tuple[str, Any]]
 
@@ -21,37 +22,34 @@ class Leave:
     """One slide's leave; made once the slide is over, so that nothing of it enters anywhere any more.
 
     Args:
-        runners: by stage; outcome: how the slide will have ended, which names the hook that is called.
+        hook: ``failed`` or ``cancelled``, with its ``args``.
     """
 
-    def __init__(self, run: Run, runners: Mapping[str, Runner], slide: str, outcome: Outcome) -> None:
-        self._run, self._runners, self._slide, self._outcome = run, runners, slide, outcome
-        failed = outcome.status == "failed"
-        self._hook = "failed" if failed else "cancelled"
-        self._args: tuple[Any, ...] = (outcome.error,) if failed else ()
+    def __init__(self, pipeline: Pipeline, slide: str, hook: str, args: tuple[Any, ...]) -> None:
+        self._pipeline, self._slide, self._hook, self._args = pipeline, slide, hook, args
         self._runs: dict[str, SlideRun | None] = {}
 
-    async def take(self) -> None:
+    async def take(self, outcome: Outcome) -> None:
         """Empty every queue, then go down the graph; each stage gets what those above it gave in taking leave."""
-        self._runs = {name: runner.forget(self._slide) for name, runner in self._runners.items()}
+        self._runs = {name: runner.forget(self._slide) for name, runner in self._pipeline.runners.items()}
         last: dict[str, Last] = {}
-        for name in self._run.topology.order():
+        for name in self._pipeline.topology.order():
             try:
                 given = await self._at(name, last.pop(name, []))
             except Exception as error:
-                self._run.warn(self._slide, name, f"in taking leave: {error}")
+                self._pipeline.warn(self._slide, name, f"in taking leave: {error}")
                 if isinstance(error, PipelineError):
-                    self._run.fail(error)
+                    self._pipeline.fail(error)
                 continue
             for pad, item in given:
-                for spec in self._run.topology.links:
+                for spec in self._pipeline.topology.links:
                     if (spec.source, spec.source_pad) == (name, pad):
                         last.setdefault(spec.sink, []).append((spec.sink_pad, item))
-        self._run.close(self._slide, self._outcome)
+        self._pipeline.close_slide(self._slide, outcome)
 
     async def _at(self, name: str, last: Last) -> Last:
         """Let one stage take leave; returns (source pad, item) that it emits."""
-        run, runner = self._runs[name], self._runners[name]
+        run, runner = self._runs[name], self._pipeline.runners[name]
         if run is None:
             return []
         await run.settle()
@@ -86,4 +84,4 @@ class Leave:
         try:
             await runner.executor.release(self._slide)
         except Exception as error:
-            self._run.warn(self._slide, runner.stage.name, f"in freeing its state: {error}")
+            self._pipeline.warn(self._slide, runner.stage.name, f"in freeing its state: {error}")

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hema_stream.flow.caps import Caps
 from hema_stream.flow.errors import NegotiationError, PipelineError
@@ -17,10 +17,12 @@ from hema_stream.flow.invoke import Outputs, outputs_of
 from hema_stream.flow.link import Link
 from hema_stream.flow.outlet import Outlet
 from hema_stream.flow.processes import executor_for
-from hema_stream.flow.run import Run
 from hema_stream.flow.slide_run import Job, SlideRun
 from hema_stream.flow.stage import Sink, Stage, template_of
 from hema_stream.flow.statistics import CallTimer
+
+if TYPE_CHECKING:
+    from hema_stream.flow.pipeline import Pipeline
 
 TURN = 64
 
@@ -28,21 +30,20 @@ TURN = 64
 class Runner:
     """One stage in a running pipeline."""
 
-    def __init__(self, stage: Stage, run: Run) -> None:
-        self.stage, self.shared = stage, run
+    def __init__(self, stage: Stage, pipeline: Pipeline) -> None:
+        self.stage, self.pipeline = stage, pipeline
         self.inbound: dict[str, Link] = {}
         self.slides: dict[str, SlideRun] = {}
         self.timer = CallTimer()
         self.executor: Executor = executor_for(stage)
-        self.failures = Failures(stage, run, self.timer)
-        self.outlet = Outlet(stage, self.executor, run.slides.is_over)
+        self.failures = Failures(stage, pipeline, self.timer)
+        self.outlet = Outlet(stage, self.executor, pipeline.slides.is_over)
         self.busy = 0
         self._blocked: set[str] = set()
         self._wake = asyncio.Event()
         self._turn: deque[str] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._inline = isinstance(self.executor, LoopExecutor)
-        run.join(stage.name, lambda: self.idle)
         self._async = isinstance(stage, Sink) and type(stage).consume is not Sink.consume
 
     def wake(self) -> None:
@@ -68,11 +69,11 @@ class Runner:
                 continue
             self._wake.clear()
             if self.idle:
-                self.shared.idle()
+                self.pipeline.note_idle()
             await self._wake.wait()
 
     def _take(self) -> tuple[str, Event] | None:
-        if self.shared.paused:
+        if self.pipeline.paused:
             return None
         free = self._inline or self.busy < self.executor.workers
         for _ in range(len(self._turn)):
@@ -84,11 +85,12 @@ class Runner:
         return None
 
     def _accept(self, pad: str, event: Event) -> None:
-        self.shared.trace(self.stage.name, pad, event)
+        for hook in self.pipeline.traces:
+            hook(self.stage.name, pad, event)
         if isinstance(event, Batch):
             self._accept_batch(event)
             return
-        if self.shared.slides.is_over(event.slide):
+        if self.pipeline.slides.is_over(event.slide):
             return
         run = self.slides.setdefault(event.slide, SlideRun())
         if not isinstance(event, Buffer):
@@ -242,7 +244,7 @@ class Runner:
             await self.outlet.send_all(slide, returned)
         elif isinstance(event, Eos):
             run.ended.add(pad)
-            if run.ended >= self.shared.slides.inputs(slide, self.stage.name):
+            if run.ended >= self.pipeline.slides.inputs(slide, self.stage.name):
                 await self._end(slide, run)
 
     async def _negotiate(self, event: CapsEvent, pad: str, run: SlideRun) -> None:
@@ -264,15 +266,18 @@ class Runner:
         self.outlet.forward(Eos(slide))
         self.slides.pop(slide, None)
         self._blocked.discard(slide)
-        self.shared.passed(slide, self.stage.name)
+        self.pipeline.note_end(slide, self)
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:
         """Work beside the loop that takes events, until the stage is stopped."""
         task = asyncio.get_running_loop().create_task(work, name=self.stage.name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        self.shared.watch(task)
+        task.add_done_callback(self._reap)
         return task
+
+    def _reap(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        self.pipeline.note_task(task)
 
     def flush(self, slide: str) -> None:
         """Turn what is queued of a slide into gaps, at once."""

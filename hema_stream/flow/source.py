@@ -10,7 +10,6 @@ from typing import Any
 from hema_stream.flow.errors import FlowError, StageError
 from hema_stream.flow.events import Eos, Event, StreamStart
 from hema_stream.flow.invoke import as_failure
-from hema_stream.flow.run import Run
 from hema_stream.flow.runner import TURN, Runner
 from hema_stream.flow.slide_run import SlideRun
 from hema_stream.flow.stage import Source
@@ -21,8 +20,8 @@ class SourceRunner(Runner):
 
     stage: Source
 
-    def __init__(self, stage: Source, run: Run) -> None:
-        super().__init__(stage, run)
+    def __init__(self, stage: Source, pipeline: Any) -> None:
+        super().__init__(stage, pipeline)
         self._done = self._ended = self._waiting = False
         self._unended: set[str] = set()
         self._refused: set[str] = set()
@@ -40,7 +39,7 @@ class SourceRunner(Runner):
     def end(self) -> None:
         """Open no further slide; those that are open are taken to their end."""
         self._ended = True
-        self.shared.exhausted()
+        self.pipeline.note_exhausted()
 
     def forget(self, slide: str) -> SlideRun | None:
         """Wait for the rest of a slide no more."""
@@ -56,13 +55,13 @@ class SourceRunner(Runner):
                     if self.exhausted:
                         break
         except Exception as error:
-            self.shared.fail(StageError(self.stage.name, None, (), error))
+            self.pipeline.fail(StageError(self.stage.name, None, (), error))
         finally:
             self._done = True
         for slide in list(self._unended):
             lacking = FlowError("the source ended without the slide's eos")
-            self.shared.fail_slide(slide, StageError(self.stage.name, slide, (), lacking))
-        self.shared.exhausted()
+            self.pipeline.fail_slide(slide, StageError(self.stage.name, slide, (), lacking))
+        self.pipeline.note_exhausted()
 
     async def _events(self) -> AsyncGenerator[Event, None]:
         """Iterate the source; the others on the loop have their turn, even where it never waits."""
@@ -86,20 +85,20 @@ class SourceRunner(Runner):
     async def _room(self) -> None:
         """Wait until fewer slides are open than the stage's ``max_open``, if it has one."""
         self._waiting = True
-        self.shared.idle()
+        self.pipeline.note_idle()
         try:
-            await self.shared.slides.room(int(getattr(self.stage, "max_open", 0)), lambda: self._ended)
+            await self.pipeline.slides.room(int(getattr(self.stage, "max_open", 0)), lambda: self._ended)
         finally:
             self._waiting = False
 
     async def _pass_on(self, event: Any) -> None:
         if not isinstance(event, Event):
             raise TypeError(f"a source yields events, not {type(event).__name__}")
-        if self.shared.paused:
-            await self.shared.playing()
+        if self.pipeline.paused:
+            await self.pipeline.playing()
         if isinstance(event, StreamStart) and not await self._begin(event):
             return
-        if event.slide in self._refused or self.shared.slides.is_over(event.slide):
+        if event.slide in self._refused or self.pipeline.slides.is_over(event.slide):
             return
         for link in self.outlet.links.values():
             if isinstance(event, StreamStart):
@@ -108,7 +107,7 @@ class SourceRunner(Runner):
                 await link.put(event)
         if isinstance(event, Eos):
             self._unended.discard(event.slide)
-            self.shared.passed(event.slide, self.stage.name)
+            self.pipeline.note_end(event.slide, self)
 
     async def _begin(self, event: StreamStart) -> bool:
         """Open a slide where there is room; False where none is opened any more."""
@@ -117,6 +116,6 @@ class SourceRunner(Runner):
         if self._ended:
             self._refused.add(event.slide)
             return False
-        self.shared.begin(event.slide, event.priority, self.stage.name)
+        self.pipeline.note_start(event.slide, event.priority, self.stage.name)
         self._unended.add(event.slide)
         return True

@@ -116,7 +116,7 @@ class TestStates:  # line 1
             assert (len(source.given), len(end.order)) == before
             assert before[0] < 200
             assert pipeline.leftovers() == queued
-            assert all(link.statistics().depth for link in pipeline._run.links.values())
+            assert all(link.statistics().depth for link in pipeline._links.values())
             pipeline.play()
             await asyncio.wait_for(pipeline.drain(), 20)
         assert [i.number for _, i in end.order] == list(range(200))
@@ -200,12 +200,12 @@ class TestLinks:  # line 3
         source.size = 1000
         pipeline = chain(source, end, max_items=50, max_bytes=2500)
         await run(pipeline)
-        assert pipeline._run.links[pipeline.topology.links[0]].statistics().high_water_bytes <= 2500
+        assert pipeline._links[pipeline.topology.links[0]].statistics().high_water_bytes <= 2500
         source, end = Numbers(slides={"a": 5}), Gather()
         source.size = 10_000
         pipeline = chain(source, end, max_bytes=100)
         await run(pipeline)
-        assert pipeline._run.links[pipeline.topology.links[0]].statistics().high_water == 1
+        assert pipeline._links[pipeline.topology.links[0]].statistics().high_water == 1
 
 
 class TestLeaky:  # line 4
@@ -493,7 +493,7 @@ class TestCancel:  # line 10
             began = time.monotonic()
             cancelling = asyncio.create_task(pipeline.cancel("a"))
             await asyncio.sleep(0.1)
-            assert sum(len(link) for link in pipeline._run.links.values()) == 0
+            assert sum(len(link) for link in pipeline._links.values()) == 0
             await asyncio.wait_for(cancelling, 5)
             assert time.monotonic() - began < 1.0
             assert pipeline.outcomes["a"].status == "cancelled"
@@ -561,7 +561,7 @@ class TestCancel:  # line 10
             await asyncio.gather(pipeline.cancel("a"), pipeline.cancel("a"))
             await pipeline.cancel("a")
             assert time.monotonic() - began < 1.0
-            queued = [e for link in pipeline._run.links.values() for lane in link._lanes.values() for e in lane]
+            queued = [e for link in pipeline._links.values() for lane in link._lanes.values() for e in lane]
             assert all(event.slide != "a" for event in queued)
             await asyncio.wait_for(pipeline.drain(), 10)
         assert {k: o.status for k, o in pipeline.outcomes.items()} == {"a": "cancelled", "b": "done"}
@@ -890,7 +890,7 @@ class TestMemory:  # line 18
         for length in (50, 400):
             pipeline = chain(Numbers(slides={"a": length}), Pass("p"), Slow("slow", delay=0.0005), max_items=5)
             await run(pipeline)
-            assert all(link.statistics().high_water <= 5 for link in pipeline._run.links.values())
+            assert all(link.statistics().high_water <= 5 for link in pipeline._links.values())
 
     async def test_no_more_slides_are_open_than_the_source_says(self, chain):
         class Few(Numbers):
@@ -906,7 +906,7 @@ class TestMemory:  # line 18
 
         def watch(stage, pad, event):
             nonlocal most
-            most = max(most, len(pipeline._run.slides.open))
+            most = max(most, len(pipeline.slides.open))
 
         pipeline.traces.append(watch)
         await asyncio.wait_for(pipeline.run(), 20)

@@ -174,6 +174,6 @@ async def test_a_pipeline_that_cannot_be_started_is_tried_again(
 
         monkeypatch.setattr(warm, "build_pipeline", failing)
         one = app[STORE].add(job(settings, "a.png"))
-        dispatcher.pipeline._pipeline._run.fail(OSError("device lost"))
+        dispatcher.pipeline._pipeline.fail(OSError("device lost"))
         assert await ended(app[STORE], [one.id]) == {"a.png": "done"}
         assert len(tries) == 3

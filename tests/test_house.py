@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,23 @@ def test_importing_costs_no_heavy_library(module: str) -> None:
     code = f"import sys, {module}; print(sorted({HEAVY | {'numba'}!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_runtime_has_no_circle_and_nothing_of_it_looks_up() -> None:
+    """Imports for the type checker alone count as well."""
+    below: dict[str, set[str]] = {}
+    for path in modules("hema_stream/flow"):
+        name = f"hema_stream.flow.{path.stem}" if path.stem != "__init__" else "hema_stream.flow"
+        below[name] = imports(path)
+    order = list(TopologicalSorter({name: found & below.keys() for name, found in below.items()}).static_order())
+    up = ("link", "run", "failures", "runner", "source", "wiring", "pipeline")
+    places = [order.index(f"hema_stream.flow.{name}") for name in up]
+    assert places == sorted(places)
+    assert all(reaches(f"hema_stream.flow.{a}", f"hema_stream.flow.{b}", below) for b, a in pairwise(up[:4]))
+    for low in ("link", "run", "failures", "outlet", "slide_run"):
+        assert not reaches(f"hema_stream.flow.{low}", "hema_stream.flow.runner", below)
+        assert not reaches(f"hema_stream.flow.{low}", "hema_stream.flow.pipeline", below)
+
+
+def reaches(name: str, other: str, below: dict[str, set[str]]) -> bool:
+    return other in below[name] or any(reaches(next_, other, below) for next_ in below[name] & below.keys())

@@ -124,5 +124,5 @@ def _print_statistics(figures: Any) -> None:
     for name, link in figures["links"].items():
         click.echo(
             f"{name:40} {link.buffers_out:8} buffers, high water {link.high_water}/{link.limit}, "
-            f"{link.dropped} dropped, blocked {link.blocked_s:.2f} s"
+            f"blocked {link.blocked_s:.2f} s"
         )

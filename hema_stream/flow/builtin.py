@@ -8,7 +8,6 @@ from typing import Any
 
 from hema_stream.flow.caps import ANY, Caps
 from hema_stream.flow.events import Buffer, CapsEvent, Eos, Event, Gap, StreamStart
-from hema_stream.flow.link import Leaky
 from hema_stream.flow.placement import loop
 from hema_stream.flow.props import prop
 from hema_stream.flow.stage import Pad, Sink, Source, Stage, Transform
@@ -25,18 +24,10 @@ class Identity(Transform[Any, Any]):
 
 
 class Queue(Identity):
-    """An explicit place to wait: the link into it has these limits. It leaks only where the caps say droppable."""
+    """An explicit place to wait: the link into it has these limits."""
 
     max_size_buffers: int = prop(64, doc="items that wait at most", ge=1)
     max_size_bytes: int = prop(64 << 20, doc="bytes that wait at most", unit="B", ge=1)
-    leaky: Leaky = prop(
-        "no", doc="what is dropped when it is full: the newest or the oldest", choices=("no", "upstream", "downstream")
-    )
-
-    @property
-    def limits(self) -> tuple[int, int, Leaky]:
-        """Items, bytes and leak of the link into it."""
-        return self.max_size_buffers, self.max_size_bytes, self.leaky
 
 
 class Funnel(Stage):

@@ -60,6 +60,7 @@ class Drained(Message):
     """Every slide has ended and no more will come."""
 
 
+LASTING = 10_000
 _LASTING = (StateChanged, SlideEnded, ErrorMessage, Drained)
 
 
@@ -67,7 +68,8 @@ class Bus:
     """Messages in the order in which they were posted, bounded.
 
     Progress coalesces: the newest takes the place of the one before, behind what was posted between. Errors, endings
-    and states are never lost; of all others no more than ``limit`` are kept, the rest is counted as ``overflowed``.
+    and states are kept until somebody reads, the last ``LASTING`` of them; of all others no more than ``limit`` are
+    kept. The rest is counted as ``overflowed``.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
@@ -127,6 +129,9 @@ class Bus:
         else:
             self._posted += 1
             self._kept += 1
+            if self._kept > LASTING + self._limit:
+                self._next()
+                self.overflowed += 1
             key = self._posted
         self._queue[key] = message
         self._queue.move_to_end(key)

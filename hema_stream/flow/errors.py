@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 
@@ -27,6 +28,12 @@ class PipelineError(FlowError):
     """A pipeline that cannot be built or has failed as a whole."""
 
     code = "pipeline"
+
+
+class RestartsSpentError(FlowError):
+    """A slide that has cost a stage too many workers."""
+
+    code = "restarts"
 
 
 class LedgerError(FlowError):
@@ -79,15 +86,27 @@ class StageError(FlowError):
 
     Attributes:
         stage: name of the stage; slide: stream it concerns, or None; units: what was being worked on.
-        cause: the exception that was raised.
+        cause: the exception that was raised, without its frames: they would hold what was being worked on.
+        trace: where it was raised, as text.
     """
 
     def __init__(self, stage: str, slide: str | None, units: Any, cause: BaseException) -> None:
         self.stage, self.slide, self.units, self.cause = stage, slide, units, cause
         self.code = str(getattr(cause, "code", type(cause).__name__))
+        self.trace = "".join(traceback.format_exception(cause, limit=-8))
+        _let_go(cause)
         super().__init__(stage, slide, units, cause)
 
     def __str__(self) -> str:
         where = f"stage {self.stage}" + (f", slide {self.slide}" if self.slide else "")
         units = list(self.units)[:4] if len(self.units) else []
         return f"{where}{f', units {units}' if units else ''}: {self.cause or type(self.cause).__name__}"
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop the frames of an error and of those behind it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hema_stream.flow.caps import Caps
-from hema_stream.flow.payload import nbytes_of, rows_of
+from hema_stream.flow.payload import nbytes_of
 
 
 @dataclass(slots=True)
@@ -70,28 +70,3 @@ class Gap:
     reason: str
     outcome: str = "gap"
     error: BaseException | None = None
-
-
-@dataclass(slots=True)
-class Part:
-    """One slide's rows within a batch."""
-
-    slide: str
-    item: Any
-
-
-@dataclass(slots=True)
-class Batch(Event):
-    """Rows of several slides that are worked on in one call; its own ``slide`` is empty."""
-
-    parts: list[Part]
-
-    @property
-    def rows(self) -> int:
-        """Rows that it has."""
-        return sum(rows_of(part.item) for part in self.parts)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it counts for."""
-        return sum(nbytes_of(part.item) for part in self.parts)

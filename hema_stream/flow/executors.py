@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from hema_stream.flow.errors import ControlFlowError, DeadlineExceededError, PipelineError
-from hema_stream.flow.invoke import Invoker, Outputs
+from hema_stream.flow.errors import ControlFlowError, DeadlineExceededError, PipelineError, RestartsSpentError
+from hema_stream.flow.invoke import CONTROL, Invoker, Outputs, as_failure
+from hema_stream.flow.pool import Pool
 from hema_stream.flow.stage import Stage
 from hema_stream.flow.threads import Thread
 
-PULL = 16
 RESTARTS, RESTART_WINDOW = 3, 60.0
 GRACE = 5.0
+STOPPING = 1.0
+"""Seconds that a stage's ``stop`` has at least."""
 
 
 class Executor(Protocol):
-    """Runs a stage's hooks somewhere."""
+    """Runs a stage's hooks somewhere.
+
+    Attributes:
+        workers: calls at a time; on_fault: told of a failure that nobody waits for.
+    """
 
     workers: int
+    on_fault: Callable[[BaseException], None]
+
+    @property
+    def left(self) -> int:
+        """How many calls were given up and have not come back."""
 
     async def open(self) -> None:
         """Start the stage where it will run; where that fails nothing is left running."""
@@ -35,7 +45,10 @@ class Executor(Protocol):
         """
 
     async def pull(self, outputs: Outputs) -> list[Any]:
-        """Take the next outputs of a lazy hook; empty at its end."""
+        """Draw the next outputs of a lazy hook; empty at its end."""
+
+    def discard(self, outputs: Outputs) -> None:
+        """Close a lazy hook whose rest is not wanted, where it runs and as soon as that is free."""
 
     async def release(self, slide: str) -> None:
         """Free what is kept of a slide."""
@@ -43,37 +56,86 @@ class Executor(Protocol):
     async def close(self, grace: float = GRACE) -> None:
         """Give calls in flight ``grace`` seconds, stop the stage and free the workers."""
 
+    def abandon(self) -> None:
+        """Let go of the workers here and now."""
+
 
 class Restarts:
-    """At most n in t seconds, as supervisors count."""
+    """At most n in t seconds, as supervisors count: of a slide it costs the slide, of n slides the pipeline."""
 
     def __init__(self, stage: str) -> None:
-        self._stage = stage
-        self._times: deque[float] = deque()
+        self._stage, self._slide = stage, ""
+        self._times: deque[tuple[float, str]] = deque()
+
+    def blame(self, slide: str) -> Self:
+        """Say whose call it was; nobody's where it was of several slides."""
+        self._slide = slide
+        return self
 
     def note(self, why: str) -> None:
-        """Count one; PipelineError where there have been too many."""
+        """Count one; RestartsSpentError where a slide has had too many, PipelineError where too many slides have."""
         now = monotonic()
-        self._times.append(now)
-        while now - self._times[0] > RESTART_WINDOW:
+        self._times.append((now, self._slide))
+        while now - self._times[0][0] > RESTART_WINDOW:
             self._times.popleft()
-        if len(self._times) > RESTARTS:
-            raise PipelineError(
-                f"stage {self._stage}: workers replaced {len(self._times)} times in {RESTART_WINDOW:.0f} s, last: {why}"
-            )
+        by_slide = Counter(slide for _, slide in self._times)
+        shared = by_slide.pop("", 0)
+        spent = sum(count > RESTARTS for count in by_slide.values())
+        count = by_slide[self._slide] if self._slide else shared
+        text = f"stage {self._stage}: workers replaced {count} times in {RESTART_WINDOW:.0f} s, last: {why}"
+        if spent > RESTARTS or shared > RESTARTS * (RESTARTS + 1):
+            raise PipelineError(text)
+        if self._slide and count > RESTARTS:
+            raise RestartsSpentError(text)
 
 
-class LoopExecutor:
+class Background:
+    """Tasks of an executor's own, of which failures are told."""
+
+    def __init__(self) -> None:
+        self.on_fault: Callable[[BaseException], None] = lambda error: None
+        self._errands: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Do something beside."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._errands.add(task)
+        task.add_done_callback(self._reap)
+
+    async def quit(self) -> None:
+        """Give up what is under way."""
+        for task in self._errands:
+            task.cancel()
+        if self._errands:
+            await asyncio.wait(self._errands, timeout=STOPPING)
+
+    def _reap(self, task: asyncio.Task[None]) -> None:
+        self._errands.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.on_fault(error)
+
+
+class LoopExecutor(Background):
     """Calls hooks on the loop itself."""
 
     workers = 1
 
     def __init__(self, stage: Stage) -> None:
+        super().__init__()
         self.invoker = Invoker(stage)
+        self._consuming: set[asyncio.Task[None]] = set()
+
+    @property
+    def left(self) -> int:
+        """How many calls of ``consume`` were given up and go on."""
+        return len(self._consuming)
 
     async def open(self) -> None:
         """Start the stage."""
-        self.invoker.stage.start()
+        try:
+            self.invoker.stage.start()
+        except CONTROL as error:
+            raise as_failure(error) from error
 
     async def call(self, operation: str, slide: str, *args: Any, deadline: float | None = None) -> Any:
         """Call a hook here and now."""
@@ -85,9 +147,12 @@ class LoopExecutor:
         task = asyncio.get_running_loop().create_task(
             stage.consume(item, self.invoker.states.get(slide)), name=stage.name
         )
+        self._consuming.add(task)
+        task.add_done_callback(self._consuming.discard)
         try:
             done, _ = await asyncio.wait({task}, timeout=deadline)
         except asyncio.CancelledError:
+            task.add_done_callback(retrieve)
             task.cancel()
             raise
         if not done:
@@ -99,9 +164,16 @@ class LoopExecutor:
         task.result()
 
     async def pull(self, outputs: Outputs) -> list[Any]:
-        """Take the next outputs, after the others on the loop had their turn."""
+        """Draw the next outputs, after the others on the loop had their turn."""
         await asyncio.sleep(0)
-        return outputs.advance(PULL)
+        return outputs.advance()
+
+    def discard(self, outputs: Outputs) -> None:
+        """Close a lazy hook here and now."""
+        try:
+            outputs.drop()
+        except Exception as error:
+            self.on_fault(error)
 
     async def release(self, slide: str) -> None:
         """Free a slide's state here and now."""
@@ -109,37 +181,52 @@ class LoopExecutor:
 
     async def close(self, grace: float = GRACE) -> None:
         """Stop the stage."""
-        self.invoker.stage.stop()
+        try:
+            self.invoker.stage.stop()
+        except CONTROL as error:
+            raise as_failure(error) from error
+
+    def abandon(self) -> None:
+        """Nothing is held."""
 
 
-class ThreadExecutor:
+class ThreadExecutor(Background):
     """Calls hooks in threads. A call past its deadline is disowned, and a new thread takes the place of its own."""
 
     def __init__(self, stage: Stage, workers: int) -> None:
-        self.workers = workers
+        super().__init__()
+        self.workers, self.left = workers, 0
         self._invoker = Invoker(stage)
         self._restarts = Restarts(stage.name)
-        self._free: asyncio.Queue[Thread] = asyncio.Queue()
+        self._free: Pool[Thread] = Pool()
+        self._all: set[Thread] = set()
         for _ in range(workers):
-            self._free.put_nowait(self._new_thread())
+            self._free.give(self._new_thread())
+
+    def busy_since(self) -> float | None:
+        """When the oldest call that is still running began."""
+        return min((thread.busy_since for thread in self._all if thread.busy_since is not None), default=None)
 
     async def open(self) -> None:
         """Start the stage in one of its threads."""
         try:
-            await self._run(self._invoker.stage.start, deadline=None)
+            await self._run("", self._invoker.stage.start, deadline=None)
         except Exception:
-            while not self._free.empty():
-                self._free.get_nowait().shutdown()
+            self.abandon()
             raise
 
     async def call(self, operation: str, slide: str, *args: Any, deadline: float | None = None) -> Any:
         """Call a hook in a thread."""
-        return await self._run(self._invoker.call, operation, slide, *args, deadline=deadline)
+        return await self._run(slide, self._invoker.call, operation, slide, *args, deadline=deadline)
 
     async def pull(self, outputs: Outputs) -> list[Any]:
-        """Take the next outputs in a thread; the stage's deadline holds for each time."""
-        taken: list[Any] = await self._run(outputs.advance, PULL, deadline=self._invoker.stage.deadline)
+        """Draw the next outputs in a thread; the stage's deadline holds for each time."""
+        taken: list[Any] = await self._run("", outputs.advance, deadline=self._invoker.stage.deadline)
         return taken
+
+    def discard(self, outputs: Outputs) -> None:
+        """Close a lazy hook in a thread."""
+        self.spawn(self._run("", outputs.drop, deadline=self._invoker.stage.deadline), self._invoker.stage.name)
 
     async def release(self, slide: str) -> None:
         """Free a slide's state; in a thread only where the stage has something to do for it."""
@@ -151,42 +238,67 @@ class ThreadExecutor:
     async def close(self, grace: float = GRACE) -> None:
         """Stop the stage; threads that hang are left behind."""
         idle: list[Thread] = []
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                while len(idle) < self.workers:
-                    idle.append(await self._free.get())
-        thread = idle[0] if idle else self._new_thread()
-        stopping = asyncio.get_running_loop().run_in_executor(thread, self._invoker.stage.stop)
-        stopping.add_done_callback(retrieve)
-        done, _ = await asyncio.wait({stopping}, timeout=max(grace, 1.0))
-        for each in {thread, *idle}:
-            each.shutdown()
-        if done:
-            stopping.result()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    while len(idle) < self.workers:
+                        idle.append(await self._free.take())
+            self.left += self.workers - len(idle)
+            thread = idle[0] if idle else self._new_thread()
+            stopping = asyncio.get_running_loop().run_in_executor(thread, self._invoker.stage.stop)
+            stopping.add_done_callback(retrieve)
+            done, _ = await asyncio.wait({stopping}, timeout=max(grace, STOPPING))
+            if done:
+                stopping.result()
+            else:
+                self.left += 1
+        finally:
+            self.abandon()
+            await self.quit()
+
+    def abandon(self) -> None:
+        """Let each thread end after the call that it has."""
+        for thread in self._all:
+            thread.shutdown()
 
     def _new_thread(self) -> Thread:
-        return Thread(f"stage-{self._invoker.stage.name}")
+        thread = Thread(f"stage-{self._invoker.stage.name}")
+        self._all.add(thread)
+        return thread
 
-    async def _run(self, function: Callable[..., Any], *args: Any, deadline: float | None) -> Any:
-        thread = await self._free.get()
+    async def _run(self, slide: str, function: Callable[..., Any], *args: Any, deadline: float | None) -> Any:
+        thread = await self._free.take()
         future = asyncio.get_running_loop().run_in_executor(thread, function, *args)
         try:
             done, _ = await asyncio.wait({future}, timeout=deadline)
         except asyncio.CancelledError:  # nobody waits for it any more, but the thread is busy until it ends
-            future.add_done_callback(partial(self._ended, thread))
+            future.add_done_callback(retrieve)
+            self.spawn(self._see_to_its_end(thread, future, deadline), self._invoker.stage.name)
             raise
         if done:
-            self._free.put_nowait(thread)
+            self._free.give(thread)
             return future.result()
         future.add_done_callback(retrieve)
-        thread.shutdown()
-        self._free.put_nowait(self._new_thread())
-        self._restarts.note("a call took too long")
+        self._disown(thread, future)
+        self._restarts.blame(slide).note("a call took too long")
         raise DeadlineExceededError(f"a call took longer than {deadline:g} s")
 
-    def _ended(self, thread: Thread, future: asyncio.Future[Any]) -> None:
-        retrieve(future)
-        self._free.put_nowait(thread)
+    async def _see_to_its_end(self, thread: Thread, future: asyncio.Future[Any], deadline: float | None) -> None:
+        done, _ = await asyncio.wait({future}, timeout=deadline)
+        if done:
+            self._free.give(thread)
+        else:
+            self._disown(thread, future)
+
+    def _disown(self, thread: Thread, future: asyncio.Future[Any]) -> None:
+        thread.shutdown()
+        self._all.discard(thread)
+        self._free.give(self._new_thread())
+        self.left += 1
+        future.add_done_callback(self._came_back)
+
+    def _came_back(self, _: asyncio.Future[Any]) -> None:
+        self.left -= 1
 
 
 def retrieve(future: asyncio.Future[Any]) -> None:
@@ -203,10 +315,10 @@ async def open_all(executors: Mapping[str, Executor]) -> None:
     except asyncio.CancelledError:
         for task in opening.values():
             task.cancel()
-        await asyncio.wait(opening.values())
+        await asyncio.wait(opening.values(), timeout=GRACE)
         await close_all(executors, 0.0)
         raise
-    failed = {name for name, task in opening.items() if task.exception() is not None}
+    failed = {name for name, task in opening.items() if task.cancelled() or task.exception() is not None}
     if failed:
         await close_all({name: executors[name] for name in executors if name not in failed}, GRACE)
     for task in opening.values():

@@ -7,14 +7,17 @@ import concurrent.futures
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from hema_stream.flow.caps import Caps
 from hema_stream.flow.errors import ControlFlowError
+from hema_stream.flow.payload import nbytes_of
 from hema_stream.flow.stage import Stage
 
-EAGER = 16
+DRAWN, DRAWN_BYTES = 16, 1 << 20
+"""Outputs of a lazy hook that are drawn at a time: so many, or as soon as they are so large together."""
+
+CONTROL = (asyncio.CancelledError, SystemExit, GeneratorExit)
 PLAIN = frozenset({"negotiate", "close", "batch"})
 
 
@@ -34,15 +37,15 @@ class Invoker:
         """Call one hook for one slide; a lazy one is begun, so that its first part is done where it is called."""
         try:
             returned = getattr(self, f"_{operation}")(slide, *args)
-            return returned if operation in PLAIN else outputs_of(returned, EAGER)
-        except asyncio.CancelledError as error:
+            return returned if operation in PLAIN else outputs_of(returned, begin=True)
+        except CONTROL as error:
             raise as_failure(error) from error
 
     def process(self, slide: str, item: Any, pad: str) -> Any:
         """Call ``process`` and return what it returned, for the fast way on the loop."""
         try:
             return self._process(slide, item, pad)
-        except asyncio.CancelledError as error:
+        except CONTROL as error:
             raise as_failure(error) from error
 
     def _negotiate(self, slide: str, pad: str, caps: Caps) -> Caps | None:
@@ -74,31 +77,49 @@ class Invoker:
 
     def _batch(self, slide: str, slides: list[str], items: list[Any]) -> Any:
         states = [self.states.get(name) for name in slides]
-        return self.stage.process_batch(items, states)  # type: ignore[attr-defined]
+        return list(self.stage.process_batch(items, states))  # type: ignore[attr-defined]
 
 
 @dataclass
 class Outputs:
-    """What a hook gave: items that are there, and the iterator that gives the rest, if it has not ended."""
+    """What a hook gave: items that are there, and what gives the rest, if it has not ended.
+
+    Attributes:
+        sent: how many have left; again: how many of them had left when the same work was tried before.
+    """
 
     items: list[Any] = field(default_factory=list)
-    rest: Iterator[Any] | None = None
+    rest: Any = None
+    sent: int = 0
+    again: int = 0
 
-    def advance(self, count: int) -> list[Any]:
-        """Take up to ``count`` more of the rest."""
-        if self.rest is None:
-            return []
+    def advance(self) -> list[Any]:
+        """Draw the next of the rest, where it lives."""
+        taken: list[Any] = []
+        size = 0
         try:
-            taken = list(islice(self.rest, count))
-        except asyncio.CancelledError as error:
-            raise as_failure(error) from error
-        if len(taken) < count:
+            for output in self.rest or ():
+                taken.append(output)
+                size += nbytes_of(output[1] if isinstance(output, tuple) and len(output) == 2 else output)
+                if len(taken) >= DRAWN or size >= DRAWN_BYTES:
+                    return taken
+        except BaseException as error:
             self.rest = None
+            if isinstance(error, CONTROL):
+                raise as_failure(error) from error
+            raise
+        self.rest = None
         return taken
 
+    def drop(self) -> None:
+        """Close the iterator that gives the rest, where it lives."""
+        rest, self.rest = self.rest, None
+        if hasattr(rest, "close"):
+            rest.close()
 
-def outputs_of(returned: Any, eager: int = 0) -> Outputs:
-    """Wrap what a hook returned: nothing, one item, a list, or an iterator of which ``eager`` items are taken now."""
+
+def outputs_of(returned: Any, begin: bool = False) -> Outputs:
+    """Wrap what a hook returned: nothing, one item, a list, or an iterator, whose first outputs may be drawn now."""
     if returned is None:
         return Outputs()
     if isinstance(returned, list):
@@ -106,7 +127,7 @@ def outputs_of(returned: Any, eager: int = 0) -> Outputs:
     if not isinstance(returned, Iterator):
         return Outputs([returned])
     outputs = Outputs(rest=returned)
-    outputs.items = outputs.advance(eager) if eager else []
+    outputs.items = outputs.advance() if begin else []
     return outputs
 
 

@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from hema_stream.flow.caps import Caps
 from hema_stream.flow.errors import PipelineError
-from hema_stream.flow.events import Gap
+from hema_stream.flow.events import Buffer, Gap
+from hema_stream.flow.run import Run
+from hema_stream.flow.runner import Runner
 from hema_stream.flow.slide_run import SlideRun
 from hema_stream.flow.slides import Outcome
 from hema_stream.flow.stage import Stage
 
-if TYPE_CHECKING:
-    from hema_stream.flow.pipeline import Pipeline
-    from hema_stream.flow.runner import Runner
+PATIENCE = 60.0
+"""Seconds that a stage may take leave of a slide, beside its deadline."""
 
 Last = list[tuple[str, Any]]
 
 
 class Leave:
-    """One slide's leave; made once the slide is over, so that nothing of it enters anywhere any more.
+    """One slide's leave; made once the slide is over, so that nothing of it enters anywhere any more."""
 
-    Args:
-        hook: ``failed`` or ``cancelled``, with its ``args``.
-    """
-
-    def __init__(self, pipeline: Pipeline, slide: str, hook: str, args: tuple[Any, ...]) -> None:
-        self._pipeline, self._slide, self._hook, self._args = pipeline, slide, hook, args
+    def __init__(self, run: Run, runners: Mapping[str, Runner], slide: str, outcome: Outcome) -> None:
+        self._run, self._runners, self._slide, self._outcome = run, runners, slide, outcome
+        self._hook = "failed" if outcome.status == "failed" else "cancelled"
+        self._args = (outcome.error,) if outcome.status == "failed" else ()
         self._runs: dict[str, SlideRun | None] = {}
 
-    async def take(self, outcome: Outcome) -> None:
+    async def take(self) -> None:
         """Empty every queue, then go down the graph; each stage gets what those above it gave in taking leave."""
-        self._runs = {name: runner.forget(self._slide) for name, runner in self._pipeline.runners.items()}
+        self._runs = {name: runner.forget(self._slide) for name, runner in self._runners.items()}
         last: dict[str, Last] = {}
-        for name in self._pipeline.topology.order():
+        for name in self._run.topology.order():
             try:
-                given = await self._at(name, last.pop(name, []))
+                async with asyncio.timeout(PATIENCE + (self._runners[name].stage.deadline or 0.0)):
+                    given = await self._at(name, last.pop(name, []))
             except Exception as error:
-                self._pipeline.warn(self._slide, name, f"in taking leave: {error}")
+                self._run.warn(self._slide, name, f"in taking leave: {error or type(error).__name__}")
                 if isinstance(error, PipelineError):
-                    self._pipeline.fail(error)
+                    self._run.fail(error)
                 continue
             for pad, item in given:
-                for spec in self._pipeline.topology.links:
+                for spec, link in self._run.links.items():
                     if (spec.source, spec.source_pad) == (name, pad):
                         last.setdefault(spec.sink, []).append((spec.sink_pad, item))
-        self._pipeline.close_slide(self._slide, outcome)
+                        link.note_past(Buffer(self._slide, item).nbytes)
+        self._run.close(self._slide, self._outcome)
 
     async def _at(self, name: str, last: Last) -> Last:
         """Let one stage take leave; returns (source pad, item) that it emits."""
-        run, runner = self._runs[name], self._pipeline.runners[name]
+        run, runner = self._runs[name], self._runners[name]
         if run is None:
             return []
         await run.settle()
@@ -64,9 +67,12 @@ class Leave:
     async def _call_hooks(self, runner: Runner, last: Last) -> list[Any]:
         own = getattr(type(runner.stage), self._hook) is not getattr(Stage, self._hook)
         calls: list[tuple[str, tuple[Any, ...]]] = [("process", (item, pad)) for pad, item in last]
+        for pad, item in last:
+            self._run.trace(runner.stage.name, pad, Buffer(self._slide, item))
         outputs: list[Any] = []
         for operation, given in [*calls, (self._hook, self._args)] if own else calls:
             returned = await runner.executor.call(operation, self._slide, *given, deadline=runner.stage.deadline)
+            runner.timer.calls += operation == "process"
             outputs += returned.items
             while returned.rest is not None:
                 outputs += await runner.executor.pull(returned)
@@ -84,4 +90,4 @@ class Leave:
         try:
             await runner.executor.release(self._slide)
         except Exception as error:
-            self._pipeline.warn(self._slide, runner.stage.name, f"in freeing its state: {error}")
+            self._run.warn(self._slide, runner.stage.name, f"in freeing its state: {error}")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from time import monotonic
 from typing import Any, Literal, Self
 
-import structlog
-
-from hema_stream.flow.batcher import BatchRunner, MicroBatch
 from hema_stream.flow.builtin import Queue
-from hema_stream.flow.bus import Bus, Drained, ErrorMessage, Message, SlideEnded, StateChanged, WarningMessage
-from hema_stream.flow.errors import PipelineError, StageError
-from hema_stream.flow.events import Event
-from hema_stream.flow.executors import GRACE, close_all, open_all
+from hema_stream.flow.bus import Bus, Drained, Message, StateChanged
+from hema_stream.flow.errors import PipelineError
+from hema_stream.flow.executors import GRACE, STOPPING, ThreadExecutor, close_all, open_all, retrieve
 from hema_stream.flow.leaving import Leave
-from hema_stream.flow.link import Leaky, Link
+from hema_stream.flow.link import Link
+from hema_stream.flow.run import Run, Trace
 from hema_stream.flow.runner import Runner
 from hema_stream.flow.slides import Outcome, Slides
 from hema_stream.flow.source import SourceRunner
@@ -27,9 +24,7 @@ from hema_stream.flow.watchdog import LoopWatchdog
 from hema_stream.flow.wiring import wire
 
 State = Literal["null", "ready", "paused", "playing"]
-Trace = Callable[[str, str, Event], None]
 MAX_ITEMS, MAX_BYTES = 64, 16 << 20
-_log = structlog.get_logger(__name__)
 
 
 class Pipeline:
@@ -43,53 +38,56 @@ class Pipeline:
         self.topology = Topology()
         self.bus = Bus()
         self.state: State = "null"
-        self.paused = False
-        self.traces: list[Trace] = []
+        self._run = Run(self.topology, self.bus)
+        self._run.take_leave = self._take_leave
         self._runners: dict[str, Runner] = {}
-        self.slides = Slides(self.topology)
-        self._links: dict[LinkSpec, Link] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._failure: BaseException | None = None
-        self._stopping = False
-        self._settled = asyncio.Event()
-        self._playing = asyncio.Event()
+        self._up: asyncio.Task[None] | None = None
+        self._down: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self._ends = 0.0
 
     def __getitem__(self, name: str) -> Stage:
         """Look up a stage by name."""
         return self.topology.stages[name]
 
     @property
+    def slides(self) -> Slides:
+        """The slides of this run."""
+        return self._run.slides
+
+    @property
     def outcomes(self) -> dict[str, Outcome]:
         """How the slides that have ended did."""
-        return self.slides.outcomes
+        return self._run.slides.outcomes
+
+    @property
+    def traces(self) -> list[Trace]:
+        """Called with stage, pad and event for every event that a stage takes."""
+        return self._run.traces
 
     @property
     def runners(self) -> dict[str, Runner]:
         """What drives the stages, by name; empty before the start."""
         return self._runners
 
+    @property
+    def _links(self) -> dict[LinkSpec, Link]:
+        return self._run.links
+
     def add(self, stage: Stage) -> Stage:
-        """Add a stage; its name must be free."""
+        """Add a stage; its name must be free, and the pipeline not started."""
+        self._refuse_when_begun()
         return self.topology.add(stage)
 
-    def link(
-        self,
-        source: str,
-        sink: str,
-        *,
-        max_items: int | None = None,
-        max_bytes: int | None = None,
-        leaky: Leaky | None = None,
-    ) -> None:
+    def link(self, source: str, sink: str, *, max_items: int | None = None, max_bytes: int | None = None) -> None:
         """Link ``stage.pad`` to ``stage.pad``; see ``Topology.link``. A ``queue`` brings its own limits."""
-        stages = self.topology.stages
-        queue = stages.get(sink.partition(".")[0])
-        own: tuple[int, int, Leaky] = queue.limits if isinstance(queue, Queue) else (MAX_ITEMS, MAX_BYTES, "no")
-        if leaky not in (None, "no") and isinstance(stages.get(source.partition(".")[0]), MicroBatch):
-            raise PipelineError(f"{source} -> {sink}: batches of several slides may not leak")
-        self.topology.link(
-            source, sink, max_items=max_items or own[0], max_bytes=max_bytes or own[1], leaky=leaky or own[2]
-        )
+        self._refuse_when_begun()
+        queue = self.topology.stages.get(sink.partition(".")[0])
+        items, size = MAX_ITEMS, MAX_BYTES
+        if isinstance(queue, Queue):
+            items, size = queue.max_size_buffers, queue.max_size_bytes
+        self.topology.link(source, sink, max_items=max_items or items, max_bytes=max_bytes or size)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -100,35 +98,28 @@ class Pipeline:
 
     async def start(self) -> None:
         """Go up null, ready, paused, playing, sinks before sources; a step that fails undoes those before it."""
-        if self.state != "null" or self.runners:
-            raise PipelineError("a pipeline is started once")
+        self._refuse_when_begun()
         self.topology.check()
-        self.bus.attach(asyncio.get_running_loop())
-        for stage in self.topology.stages.values():
-            stage._post = self._post
-        runners, self._links = wire(self)
-        sinks_first = list(reversed(self.topology.order()))
-        await open_all({name: runners[name].executor for name in sinks_first})
-        self._runners = runners
-        self._set("ready")
-        self.pause()
-        self._tasks = [asyncio.create_task(self.runners[name].run(), name=name) for name in sinks_first]
-        for task in self._tasks:
-            task.add_done_callback(self.note_task)
-        self._watchdog = LoopWatchdog(self.warn)
-        self._watchdog.start()
-        self.play()
+        self._up = asyncio.create_task(self._go_up(), name="start")
+        try:
+            await asyncio.shield(self._up)
+        except asyncio.CancelledError:
+            self._up.cancel()
+            await asyncio.wait({self._up}, timeout=GRACE + 2 * STOPPING)
+            raise
 
     def pause(self) -> None:
         """Take no more of any link or source; what is queued and worked on stays, and nothing is lost."""
-        self.paused = True
-        self._playing.clear()
+        self._refuse_unless_running()
+        self._run.paused = True
+        self._run.playing.clear()
         self._set("paused")
 
     def play(self) -> None:
         """Go on."""
-        self.paused = False
-        self._playing.set()
+        self._refuse_unless_running()
+        self._run.paused = False
+        self._run.playing.set()
         self._set("playing")
         for runner in self.runners.values():
             runner.wake()
@@ -140,60 +131,49 @@ class Pipeline:
         return self.outcomes
 
     async def drain(self) -> None:
-        """Wait until the sources are exhausted and every open slide has ended."""
-        while not self._is_drained() and self._failure is None:
-            self._settled.clear()
-            await self._settled.wait()
-        if self._failure is not None:
-            raise self._failure
-        self.bus.post(Drained())
+        """Wait until the sources are exhausted and every open slide has ended, or the pipeline was stopped."""
+        run = self._run
+        while not self._is_drained() and run.failure is None and self._down is None:
+            run.settled.clear()
+            await run.settled.wait()
+        if run.failure is not None:
+            raise run.failure
+        if self._down is None:
+            self.bus.post(Drained())
 
     async def stop(self, grace: float = GRACE) -> None:
         """Go down: open slides take leave, calls in flight get ``grace`` seconds, then workers are killed or left.
 
-        Every slide that was started has an outcome then, and its ending is on the bus.
+        Every slide that was started has an outcome then, and its ending is on the bus; what would not end is counted
+        in a warning. May be called at any time and any number of times: the shortest grace counts, and where it is
+        cancelled there is none left.
         """
-        if self.state == "null":
+        if self._up is None:
             return
-        ends = monotonic() + grace
-        outcome = Outcome("failed", self._failure) if self._failure else Outcome("cancelled")
-        for slide in list(self.slides.open):
-            self._leave(slide, outcome)
-        if self.slides.leaving:
-            await asyncio.wait(self.slides.leaving.values(), timeout=grace)
-        self._stopping = True
-        self._watchdog.stop()
-        tasks = [*self._tasks, *self.slides.leaving.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for slide in list(self.slides.open):
-            self.close_slide(slide, outcome)
-        self._set("paused")
-        sources_first = self.topology.order()
-        for name in sources_first:
-            await self.runners[name].stop()
-        self._set("ready")
-        executors = {name: self.runners[name].executor for name in sources_first}
-        for name, error in (await close_all(executors, max(ends - monotonic(), 0.0))).items():
-            self.warn("", name, f"in stopping: {error}")
-        self._set("null")
-        self.bus.close()
+        if self._down is None:
+            self._ends = monotonic() + grace
+            self._down = asyncio.create_task(self._go_down(), name="stop")
+            self._run.settled.set()
+        elif monotonic() + grace < self._ends:
+            self._ends = monotonic() + grace
+            self._hurry.set()
+        try:
+            await asyncio.shield(self._down)
+        except asyncio.CancelledError:
+            self._ends = monotonic()
+            self._hurry.set()
+            raise
 
     async def cancel(self, slide: str) -> None:
-        """Cancel one slide; repeats do nothing.
+        """Cancel one slide, also one that has still to be opened; repeats do nothing.
 
         Nothing of it enters a queue or a batch from now on. Returns when the stages have taken leave of it.
         """
-        self._leave(slide, Outcome("cancelled"))
+        if not self.slides.is_known(slide):
+            self.slides.refuse(slide)
+        self._run.leave(slide, Outcome("cancelled"))
         if slide in self.slides.leaving:
             await asyncio.wait({self.slides.leaving[slide]})
-
-    def flush(self, slide: str) -> None:
-        """Give up what is queued and collected of a slide: each item becomes a gap ``flushed``; the slide goes on."""
-        if not self.slides.is_over(slide):
-            for runner in self.runners.values():
-                runner.flush(slide)
 
     async def cancel_all(self) -> None:
         """Cancel every open slide."""
@@ -201,102 +181,134 @@ class Pipeline:
 
     def stop_sources(self) -> None:
         """Open no further slide; those that are open go on."""
-        for runner in self.runners.values():
-            if isinstance(runner, SourceRunner):
-                runner.end()
+        for source in self._sources():
+            source.end()
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Take the figures of every stage and link as they stand."""
-        stages: dict[str, StageStatistics] = {name: runner.timer.snapshot() for name, runner in self.runners.items()}
+        stages: dict[str, StageStatistics] = {
+            name: runner.timer.snapshot(runner.executor.left) for name, runner in self.runners.items()
+        }
         links: dict[str, LinkStatistics] = {link.name: link.statistics() for link in self._links.values()}
         return {"stages": stages, "links": links}
 
     def leftovers(self) -> int:
         """Count what is still in a queue, a worker or a batcher; nothing after a drain."""
-        queued = sum(len(link) for link in self._links.values())
         working = sum(runner.busy + len(runner.slides) for runner in self.runners.values())
-        collected = sum(r.collector.rows for r in self.runners.values() if isinstance(r, BatchRunner))
-        return queued + working + collected
+        return sum(len(link) for link in self._links.values()) + working
 
-    # What runners tell the pipeline.
+    # Up and down.
 
-    async def playing(self) -> None:
-        """Wait while the pipeline is paused."""
-        await self._playing.wait()
+    async def _go_up(self) -> None:
+        self.bus.attach(asyncio.get_running_loop())
+        for stage in self.topology.stages.values():
+            stage._post = self._post
+        runners = wire(self._run)
+        sinks_first = list(reversed(self.topology.order()))
+        await open_all({name: runners[name].executor for name in sinks_first})
+        self._runners = runners
+        self._set("ready")
+        self.pause()
+        self._tasks = [asyncio.create_task(runners[name].drive(), name=name) for name in sinks_first]
+        for task in self._tasks:
+            task.add_done_callback(self._run.watch)
+        self._watchdog = LoopWatchdog(lambda stage, text: self._run.warn("", stage, text), self._in_threads)
+        self._watchdog.start()
+        self.play()
 
-    def note_start(self, slide: str, priority: int, source: str) -> None:
-        """A source opened a slide."""
-        self.slides.start(slide, source)
-        for link in self._links.values():
-            link.open(slide, priority)
+    async def _go_down(self) -> None:
+        try:
+            if await self._is_up():
+                await self._end_slides()
+                await self._close_stages()
+        finally:
+            for runner in self.runners.values():  # where this itself was cancelled nothing has been closed yet
+                runner.executor.abandon()
+            self._set("null")
+            self.bus.close()
 
-    def note_end(self, slide: str, runner: Runner) -> None:
-        """A stage is through with a slide."""
-        if self.slides.passed(slide, runner.stage.name):
-            self.close_slide(slide, Outcome("done"))
+    async def _is_up(self) -> bool:
+        """Whether the pipeline has come up; where it was still on its way it is turned round."""
+        if self._up is not None and not self._up.done():
+            self._up.cancel()
+            await asyncio.wait({self._up}, timeout=GRACE + 2 * STOPPING)
+        return bool(self.runners)
 
-    def note_exhausted(self) -> None:
-        """A source has ended, or was told to."""
-        self.note_idle()
-        self._settled.set()
-        self.slides.nudge()
+    async def _end_slides(self) -> None:
+        """Let open slides take leave, then cancel what is under way; what does not heed is told of and left."""
+        run = self._run
+        outcome = Outcome("failed", run.failure) if run.failure else Outcome("cancelled")
+        for slide in list(self.slides.open):
+            run.leave(slide, outcome)
+        await self._patiently(self.slides.leaving.values())
+        run.stopping = True
+        self._watchdog.stop()
+        tasks: set[asyncio.Task[Any]] = {*self._tasks, *self.slides.leaving.values()}
+        tasks.update(*(runner.under_way() for runner in self.runners.values()))
+        for task in tasks:
+            task.cancel()
+        _, left = await asyncio.wait(tasks, timeout=STOPPING) if tasks else (set(), set())
+        for task in left:
+            task.add_done_callback(retrieve)
+            run.warn("", task.get_name(), "left behind: its task does not heed that it is cancelled")
+        for slide in list(self.slides.open):
+            run.close(slide, outcome)
+        self._set("paused")
 
-    def note_idle(self) -> None:
-        """A stage has nothing to do; batchers behind it may go."""
-        for runner in self.runners.values():
-            if isinstance(runner, BatchRunner) and runner.collector.rows:
-                runner.wake()
+    async def _close_stages(self) -> None:
+        self._set("ready")
+        executors = {name: self.runners[name].executor for name in self.topology.order()}
+        closing = asyncio.create_task(close_all(executors, max(self._ends - monotonic(), 0.0)))
+        await self._patiently([closing])
+        if not closing.done():
+            closing.cancel()
+            await asyncio.wait({closing}, timeout=STOPPING)
+        if closing.done() and not closing.cancelled():
+            for name, error in closing.result().items():
+                self._run.warn("", name, f"in stopping: {error}")
+        for name, executor in executors.items():
+            if executor.left:
+                self._run.warn("", name, f"left behind: {executor.left} calls that do not end")
 
-    def note_task(self, task: asyncio.Task[Any]) -> None:
-        """A stage's task has ended; with an error, or cancelled by anyone but ``stop``, it fails the pipeline."""
-        if not task.cancelled():
-            error = task.exception()
-        else:
-            error = None if self._stopping else PipelineError("its task was cancelled from outside")
-        if error is not None:
-            self.fail(error if isinstance(error, StageError) else StageError(task.get_name(), None, (), error))
-
-    def upstream_idle(self, runner: Runner) -> bool:
-        """Whether nothing that could reach a stage is queued or being worked on."""
-        above = self.topology.above(runner.stage.name)
-        return not any(map(len, runner.inbound.values())) and all(self.runners[name].idle for name in above)
-
-    def warn(self, slide: str, stage: str, text: str) -> None:
-        """Put a warning on the bus and in the log."""
-        _log.warning("flow", stage=stage, slide=slide, text=text)
-        self.bus.post(WarningMessage(slide, text, stage))
-
-    def fail_slide(self, slide: str, error: BaseException) -> None:
-        """Fail one slide; the others do not notice."""
-        if not self.slides.is_over(slide):
-            self.bus.post(ErrorMessage(slide, error, getattr(error, "stage", "")))
-            self._leave(slide, Outcome("failed", error))
-
-    def fail(self, error: BaseException) -> None:
-        """Fail the pipeline."""
-        if self._failure is None:
-            self._failure = error
-            self.bus.post(ErrorMessage("", error, getattr(error, "stage", "")))
-            self._settled.set()
-
-    def close_slide(self, slide: str, outcome: Outcome) -> None:
-        """Enter how a slide ended and tell the application."""
-        if self.slides.end(slide, outcome):
-            for link in self._links.values():
-                link.purge(slide)
-            self.bus.post(SlideEnded(slide, outcome.status, outcome.error))
-            self._settled.set()
+    async def _patiently(self, work: Iterable[Awaitable[Any]]) -> None:
+        """Wait for work until the grace ends, or is cut short; closing workers has some time on top of it."""
+        pending = {asyncio.ensure_future(each) for each in work}
+        hurry = asyncio.create_task(self._hurry.wait())
+        while pending and not hurry.done():
+            left = max(self._ends - monotonic(), 0.0) + 3 * STOPPING * (self.state == "ready")
+            done, _ = await asyncio.wait({*pending, hurry}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            pending -= done
+            if not done:
+                break
+        hurry.cancel()
 
     # Within.
 
-    def _leave(self, slide: str, outcome: Outcome) -> None:
-        if not self.slides.is_over(slide):
-            hook, args = ("failed", (outcome.error,)) if outcome.status == "failed" else ("cancelled", ())
-            self.slides.leave(slide, Leave(self, slide, hook, args).take(outcome))
+    def _take_leave(self, slide: str, outcome: Outcome) -> Coroutine[Any, Any, None]:
+        return Leave(self._run, self.runners, slide, outcome).take()
+
+    def _sources(self) -> list[SourceRunner]:
+        return [runner for runner in self.runners.values() if isinstance(runner, SourceRunner)]
 
     def _is_drained(self) -> bool:
-        sources = [r for r in self.runners.values() if isinstance(r, SourceRunner)]
-        return not self.slides.open and all(source.exhausted for source in sources)
+        return not self.slides.open and all(source.exhausted for source in self._sources())
+
+    def _in_threads(self, since: float) -> list[str]:
+        """Stages with a call in a thread that began before a moment."""
+        began = {
+            name: runner.executor.busy_since()
+            for name, runner in self.runners.items()
+            if isinstance(runner.executor, ThreadExecutor)
+        }
+        return [name for name, moment in began.items() if moment is not None and moment <= since + 0.1]
+
+    def _refuse_when_begun(self) -> None:
+        if self._up is not None:
+            raise PipelineError("a pipeline is started once, and nothing is added to it from then on")
+
+    def _refuse_unless_running(self) -> None:
+        if not self.runners or self._down is not None:
+            raise PipelineError("the pipeline is not running")
 
     def _post(self, message: Any) -> None:
         if not isinstance(message, Message):

@@ -1,36 +1,48 @@
-"""Worker processes: a call that hangs or crashes costs its worker, never the pipeline."""
+"""Worker processes: a call that hangs or crashes costs its worker, never the pipeline. ``worker.py`` is their side."""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
 import os
-import pickle
 import signal
-from functools import partial
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from hema_stream.flow.errors import DeadlineExceededError, PipelineError, WorkerDiedError, WorkerError
-from hema_stream.flow.executors import GRACE, PULL, Executor, LoopExecutor, Restarts, ThreadExecutor
-from hema_stream.flow.invoke import Invoker, Outputs, as_failure
-from hema_stream.flow.shared import pack, sweep, unpack
+from hema_stream.flow.errors import DeadlineExceededError, PipelineError, RestartsSpentError, WorkerDiedError
+from hema_stream.flow.executors import (
+    GRACE,
+    STOPPING,
+    Background,
+    Executor,
+    LoopExecutor,
+    Restarts,
+    ThreadExecutor,
+    retrieve,
+)
+from hema_stream.flow.invoke import Outputs
+from hema_stream.flow.pool import Pool
+from hema_stream.flow.shared import PREFIX, pack, sweep, sweep_dead, unpack
 from hema_stream.flow.stage import Stage
 from hema_stream.flow.threads import Thread
+from hema_stream.flow.worker import Drawn, serve
+
+STARTING = 300.0
+"""Seconds that a worker's start may take: models are loaded."""
 
 
 class _Worker:
-    """One process and the thread that talks to it."""
+    """One process and the thread that talks to it; ``told``: how many caps of a slide it knows."""
 
     def __init__(self, stage: Stage) -> None:
-        self._prefix = f"hema-flow-{os.getpid()}-{id(self):x}-"
+        self._prefix = f"{PREFIX}{os.getpid()}-{id(self):x}-"
         context = multiprocessing.get_context("spawn")
         self._pipe, child = context.Pipe()
         self.process: BaseProcess = context.Process(
             target=serve, args=(child, stage, self._prefix), daemon=True, name=f"stage-{stage.name}"
         )
         self.thread = Thread(f"talk-{stage.name}")
+        self.told: dict[str, int] = {}
         self._child = child
 
     def start(self) -> None:
@@ -56,150 +68,198 @@ class _Worker:
         return value
 
     def kill(self) -> None:
+        self.abandon()
         if self.process.pid is not None:
-            self.process.kill()
             self.process.join(1.0)
         sweep(self._prefix)
+        if not self.process.is_alive():
+            self._pipe.close()
+
+    def abandon(self) -> None:
+        """End it without waiting."""
+        if self.process.pid is not None:
+            self.process.kill()
         self.thread.shutdown()
 
 
-class ProcessExecutor:
+class ProcessExecutor(Background):
     """Calls hooks in worker processes. A call past its deadline kills its worker, and a new one takes its place.
 
-    A new worker is told the caps of every open slide again, so that what a stage keeps of a slide must follow from
-    its caps alone.
+    A worker is told a slide's caps before it first works for it, so that what a stage keeps of a slide must follow
+    from its caps alone.
     """
 
     def __init__(self, stage: Stage, workers: int) -> None:
-        self.workers = workers
+        super().__init__()
+        self.workers, self.left = workers, 0
         self._stage = stage
         self._restarts = Restarts(stage.name)
-        self._free: asyncio.Queue[_Worker] = asyncio.Queue()
+        self._free: Pool[_Worker] = Pool()
         self._all: set[_Worker] = set()
         self._caps: dict[str, list[tuple[Any, ...]]] = {}
-        self._collecting = asyncio.Lock()
 
     async def open(self) -> None:
         """Start the workers, and the stage in each."""
+        sweep_dead()
         started = await asyncio.gather(*(self._spawn() for _ in range(self.workers)), return_exceptions=True)
         for worker in started:
             if isinstance(worker, BaseException):
                 await self.close(0.0)
                 raise worker
-            self._free.put_nowait(worker)
+            self._free.give(worker)
 
     async def call(self, operation: str, slide: str, *args: Any, deadline: float | None = None) -> Any:
-        """Call a hook in a worker; what concerns a slide's state is told to each."""
+        """Call a hook in a worker that is free."""
+        worker = await self._free.take()
+        concerned = args[0] if operation == "batch" else [slide]
+        blamed = concerned[0] if len(set(concerned)) == 1 else ""
         if operation == "negotiate":
-            told = self._caps.setdefault(slide, [])
-            answer = await self._everywhere(operation, slide, *args)
-            told.append(args)
-            return answer
-        worker = await self._free.get()
-        try:
-            return await self._ask(worker, deadline, operation, slide, *args)
-        except (DeadlineExceededError, WorkerDiedError) as error:
-            self._restarts.note(str(error))
-            await self._replace(worker)
-            raise
+            deadline = self._stage.deadline
+        for each in dict.fromkeys(concerned):
+            await self._tell(worker, each)
+        answer = await self._ask(worker, blamed, deadline, operation, slide, *args)
+        if operation == "negotiate":
+            self._caps.setdefault(slide, []).append(args)
+            worker.told[slide] = len(self._caps[slide])
+        self._free.give(worker)
+        if isinstance(answer, Outputs) and answer.rest is not None:
+            answer.rest = (worker, answer.rest, slide)
+        return answer
 
     async def pull(self, outputs: Outputs) -> list[Any]:
-        """Take the next outputs; a worker sends them whole."""
-        return outputs.advance(PULL)
+        """Draw the next outputs, in the worker that has begun them."""
+        worker, number, slide = outputs.rest
+        try:
+            await self._free.take(worker)
+            drawn: Drawn = await self._ask(worker, slide, self._stage.deadline, "pull", slide, number)
+        except BaseException:
+            outputs.rest = None
+            raise
+        self._free.give(worker)
+        if drawn.ended:
+            outputs.rest = None
+        return drawn.items
+
+    def discard(self, outputs: Outputs) -> None:
+        """Close a lazy hook in its worker."""
+        worker, number, slide = outputs.rest
+        outputs.rest = None
+        if worker in self._all:
+            self.spawn(self._say(worker, "drop", slide, number), self._stage.name)
 
     async def release(self, slide: str) -> None:
-        """Free a slide's state in each worker."""
-        if self._caps.pop(slide, None) is not None:
-            await self._everywhere("close", slide)
+        """Free a slide's state in the workers that know it, each as soon as it is free."""
+        self._caps.pop(slide, None)
+        for worker in self._all:
+            if worker.told.pop(slide, None):
+                self.spawn(self._say(worker, "close", slide), self._stage.name)
 
     async def close(self, grace: float = GRACE) -> None:
         """Stop the stage in the workers that are free, or become so in time, and end them all."""
-        if self._all and type(self._stage).stop is not Stage.stop:
-            stops = [asyncio.ensure_future(self._ask(w, None, "stop", "")) for w in self._all]
-            _, late = await asyncio.wait(stops, timeout=grace)
-            for stop in late:
-                stop.cancel()
-            await asyncio.gather(*stops, return_exceptions=True)
-        elif grace and self._all:
-            await self._quiet(grace)
-        loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(None, worker.kill) for worker in self._all))
-        self._all.clear()
+        try:
+            if grace and self._all:
+                stops = [asyncio.ensure_future(self._stop(worker)) for worker in self._all]
+                _, late = await asyncio.wait(stops, timeout=grace)
+                for stop in late:
+                    stop.cancel()
+                await asyncio.wait(stops, timeout=STOPPING)
+            await self.quit()
+            loop = asyncio.get_running_loop()
+            await asyncio.gather(*(loop.run_in_executor(None, worker.kill) for worker in self._all))
+            self.left += sum(worker.process.is_alive() for worker in self._all)
+        finally:
+            self.abandon()
+            self._all.clear()
 
-    async def _quiet(self, grace: float) -> None:
-        """Wait until no worker is busy, but not longer than ``grace`` seconds."""
-        holding = asyncio.ensure_future(self._hold_all())
-        await asyncio.wait({holding}, timeout=grace)
-        holding.cancel()
-        await asyncio.gather(holding, return_exceptions=True)
+    def abandon(self) -> None:
+        """Kill the workers."""
+        for worker in self._all:
+            worker.abandon()
 
-    async def _everywhere(self, operation: str, slide: str, *args: Any) -> Any:
-        """Ask each worker; all the answers are the same."""
-        held = await self._hold_all()
-        questions = (self._ask(worker, self._stage.deadline, operation, slide, *args) for worker in held)
-        answers = await asyncio.gather(*questions, return_exceptions=True)
-        lost = [w for w, a in zip(held, answers, strict=True) if isinstance(a, DeadlineExceededError | WorkerDiedError)]
-        errors = [answer for answer in answers if isinstance(answer, BaseException)]
-        if lost:
-            self._restarts.note(str(errors[0]))  # one question, however many workers it has cost
-            for worker in lost:
-                await self._replace(worker)
-        if errors:
-            raise errors[0]
-        return answers[0]
+    async def _stop(self, worker: _Worker) -> None:
+        await self._free.take(worker)
+        if type(self._stage).stop is not Stage.stop:
+            await self._ask(worker, "", None, "stop", "")
 
-    async def _hold_all(self) -> list[_Worker]:
-        """Take every worker; one after the other, since two that hold a part each would wait for ever."""
-        held: list[_Worker] = []
-        async with self._collecting:
-            try:
-                while len(held) < self.workers:
-                    held.append(await self._free.get())
-            except asyncio.CancelledError:
-                for worker in held:
-                    self._free.put_nowait(worker)
-                raise
-        return held
+    async def _say(self, worker: _Worker, operation: str, slide: str, *args: Any) -> None:
+        """Tell one worker something once it is free; where it is gone there is nothing to tell."""
+        try:
+            await self._free.take(worker)
+            await self._ask(worker, slide, self._stage.deadline, operation, slide, *args)
+        except WorkerDiedError:
+            return
+        self._free.give(worker)
 
-    async def _ask(self, worker: _Worker, deadline: float | None, *question: Any) -> Any:
+    async def _tell(self, worker: _Worker, slide: str) -> None:
+        """Tell a worker the caps of a slide that it does not know yet."""
+        known = self._caps.get(slide, ())
+        while worker.told.get(slide, 0) < len(known):
+            args = known[worker.told.get(slide, 0)]
+            await self._ask(worker, slide, self._stage.deadline, "negotiate", slide, *args)
+            worker.told[slide] = worker.told.get(slide, 0) + 1
+
+    async def _ask(self, worker: _Worker, slide: str, deadline: float | None, *question: Any) -> Any:
+        """Ask a worker that was taken; it is given back here only where the question fails."""
         future = asyncio.get_running_loop().run_in_executor(worker.thread, worker.ask, *question)
-        future.add_done_callback(partial(self._freed, worker))
-        done, _ = await asyncio.wait({future}, timeout=deadline)
-        if not done:
-            self._all.discard(worker)
-            raise DeadlineExceededError(f"a call took longer than {deadline:g} s; its worker was killed")
-        return future.result()
+        try:
+            done, _ = await asyncio.wait({future}, timeout=deadline)
+        except asyncio.CancelledError:  # nobody waits for the answer any more, but the worker is busy until it comes
+            future.add_done_callback(retrieve)
+            self.spawn(self._see_to_its_end(worker, future, deadline), self._stage.name)
+            raise
+        if done and not _died(future):
+            if future.exception() is not None:
+                self._free.give(worker)
+            return future.result()
+        future.add_done_callback(retrieve)
+        error: Any = future.exception() if done else None
+        error = error or DeadlineExceededError(f"a call took longer than {deadline:g} s; its worker was killed")
+        self._lose(worker, slide, str(error))
+        raise error
 
-    def _freed(self, worker: _Worker, future: asyncio.Future[Any]) -> None:
-        """Put a worker that has answered, if only with an error of its stage's, among the free."""
-        died = not future.cancelled() and isinstance(future.exception(), WorkerDiedError)
-        if worker in self._all and not died:
-            self._free.put_nowait(worker)
+    async def _see_to_its_end(self, worker: _Worker, future: asyncio.Future[Any], deadline: float | None) -> None:
+        done, _ = await asyncio.wait({future}, timeout=deadline)
+        if done and not _died(future):
+            self._free.give(worker)
+        else:
+            self._lose(worker, "", "its caller went away")
+
+    def _lose(self, worker: _Worker, slide: str, why: str) -> None:
+        """Replace a worker that is gone, beside: the others go on meanwhile."""
+        self._all.discard(worker)
+        self._free.lose(worker)
+        try:
+            self._restarts.blame(slide).note(why)
+        except RestartsSpentError:
+            self.spawn(self._replace(worker), self._stage.name)
+            raise
+        except PipelineError as error:
+            worker.abandon()
+            self._free.fail(error)
+            raise
+        self.spawn(self._replace(worker), self._stage.name)
 
     async def _replace(self, worker: _Worker) -> None:
-        self._all.discard(worker)
         await asyncio.get_running_loop().run_in_executor(None, worker.kill)
         try:
-            fresh = await self._spawn()
-            for slide, told in list(self._caps.items()):
-                for args in told:
-                    await self._tell(fresh, slide, args)
+            self._free.give(await self._spawn())
         except Exception as error:
-            raise PipelineError(f"stage {self._stage.name}: a worker cannot be replaced: {error}") from error
-        self._free.put_nowait(fresh)
-
-    async def _tell(self, fresh: _Worker, slide: str, caps: tuple[Any, ...]) -> None:
-        telling = asyncio.get_running_loop().run_in_executor(fresh.thread, fresh.ask, "negotiate", slide, *caps)
-        async with asyncio.timeout(self._stage.deadline):
-            await telling
+            broken = PipelineError(f"stage {self._stage.name}: a worker cannot be replaced: {error}")
+            self._free.fail(broken)
+            raise broken from error
 
     async def _spawn(self) -> _Worker:
         worker = _Worker(self._stage)
         self._all.add(worker)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, worker.start)
-        await loop.run_in_executor(worker.thread, worker.ask, "start", "")
+        async with asyncio.timeout(STARTING):
+            await loop.run_in_executor(worker.thread, worker.ask, "start", "")
         return worker
+
+
+def _died(future: asyncio.Future[Any]) -> bool:
+    return not future.cancelled() and isinstance(future.exception(), WorkerDiedError)
 
 
 def executor_for(stage: Stage) -> Executor:
@@ -209,42 +269,3 @@ def executor_for(stage: Stage) -> Executor:
     if placement.kind == "loop":
         return LoopExecutor(stage)
     return ThreadExecutor(stage, workers) if placement.kind == "thread" else ProcessExecutor(stage, workers)
-
-
-def serve(pipe: Connection, stage: Stage, prefix: str) -> None:
-    """Answer a parent's questions until it hangs up; runs in the worker process."""
-    invoker = Invoker(stage)
-    while True:
-        try:
-            operation, slide, args = unpack(*pipe.recv())
-        except (EOFError, OSError):
-            return
-        try:
-            answer: tuple[bool, Any] = (True, _answer(invoker, operation, slide, args))
-        except BaseException as error:
-            answer = (False, _portable(as_failure(error)))
-        try:
-            message = pack(answer, prefix)
-        except Exception as error:
-            message = pack((False, WorkerError(f"its answer cannot be sent: {error}")), prefix)
-        pipe.send(message)
-
-
-def _answer(invoker: Invoker, operation: str, slide: str, args: tuple[Any, ...]) -> Any:
-    if operation == "start":
-        return invoker.stage.start()
-    if operation == "stop":
-        return invoker.stage.stop()
-    returned = invoker.call(operation, slide, *args)
-    if isinstance(returned, Outputs) and returned.rest is not None:
-        return Outputs([*returned.items, *returned.rest])
-    return returned
-
-
-def _portable(error: Exception) -> Exception:
-    """Return the error, or what can be said of it where it would not come out whole on the other side."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return WorkerError(f"{type(error).__name__}: {error}")
-    return error

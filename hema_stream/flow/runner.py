@@ -6,59 +6,58 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hema_stream.flow.caps import Caps
-from hema_stream.flow.errors import NegotiationError, PipelineError
-from hema_stream.flow.events import Batch, Buffer, CapsEvent, Eos, Event, Gap, GapEvent, StreamStart
+from hema_stream.flow.errors import NegotiationError
+from hema_stream.flow.events import Buffer, CapsEvent, Eos, Event, Gap, GapEvent, StreamStart
 from hema_stream.flow.executors import Executor, LoopExecutor
-from hema_stream.flow.failures import Failures
+from hema_stream.flow.failures import Failures, is_final
 from hema_stream.flow.invoke import Outputs, outputs_of
 from hema_stream.flow.link import Link
 from hema_stream.flow.outlet import Outlet
 from hema_stream.flow.processes import executor_for
+from hema_stream.flow.run import Run
 from hema_stream.flow.slide_run import Job, SlideRun
 from hema_stream.flow.stage import Sink, Stage, template_of
 from hema_stream.flow.statistics import CallTimer
-
-if TYPE_CHECKING:
-    from hema_stream.flow.pipeline import Pipeline
+from hema_stream.flow.watchdog import LIMIT
 
 TURN = 64
 
 
 class Runner:
-    """One stage in a running pipeline."""
+    """One stage in a run."""
 
-    def __init__(self, stage: Stage, pipeline: Pipeline) -> None:
-        self.stage, self.pipeline = stage, pipeline
+    def __init__(self, stage: Stage, run: Run) -> None:
+        self.stage, self.run = stage, run
         self.inbound: dict[str, Link] = {}
         self.slides: dict[str, SlideRun] = {}
         self.timer = CallTimer()
         self.executor: Executor = executor_for(stage)
-        self.failures = Failures(stage, pipeline, self.timer)
-        self.outlet = Outlet(stage, self.executor, pipeline.slides.is_over)
-        self.busy = 0
-        self._blocked: set[str] = set()
+        self.executor.on_fault = self._note_fault
+        self.failures = Failures(stage, run, self.timer)
+        self.outlet = Outlet(stage, self.executor, run)
+        self.busy = self._jobs = self._active = 0
         self._wake = asyncio.Event()
-        self._turn: deque[str] = deque()
+        self._turn: deque[tuple[str, Link]] = deque()
+        self._blocked: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._inline = isinstance(self.executor, LoopExecutor)
         self._async = isinstance(stage, Sink) and type(stage).consume is not Sink.consume
+        run.idle[stage.name] = self.is_idle
 
     def wake(self) -> None:
         """Say that there may be something to do."""
         self._wake.set()
 
-    @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether nothing is queued here and nothing worked on."""
-        queued, jobs = map(len, self.inbound.values()), (run.jobs for run in self.slides.values())
-        return not self.busy and not any(queued) and not any(jobs)
+        return not self.busy and not self._jobs and not any(map(len, self.inbound.values()))
 
-    async def run(self) -> None:
+    async def drive(self) -> None:
         """Take events until cancelled."""
-        self._turn.extend(self.inbound)
+        self._turn.extend(self.inbound.items())
         while True:
             for _ in range(TURN):
                 if (taken := self._take()) is None:
@@ -68,48 +67,73 @@ class Runner:
                 await asyncio.sleep(0)
                 continue
             self._wake.clear()
-            if self.idle:
-                self.pipeline.note_idle()
+            if self.is_idle():
+                self.run.note_idle()
             await self._wake.wait()
 
     def _take(self) -> tuple[str, Event] | None:
-        if self.pipeline.paused:
+        if self.run.paused or not (self._inline or self.busy < self.executor.workers):
             return None
-        free = self._inline or self.busy < self.executor.workers
-        for _ in range(len(self._turn)):
-            pad = self._turn[0]
-            self._turn.rotate(-1)
-            event = self.inbound[pad].pop(self._blocked, free)
+        for pad, link in self._turn:
+            event = link.pop()
             if event is not None:
+                if len(self._turn) > 1:
+                    self._turn.remove((pad, link))
+                    self._turn.append((pad, link))
                 return pad, event
         return None
 
     def _accept(self, pad: str, event: Event) -> None:
-        for hook in self.pipeline.traces:
-            hook(self.stage.name, pad, event)
-        if isinstance(event, Batch):
-            self._accept_batch(event)
+        if self.run.traces:
+            self.run.trace(self.stage.name, pad, event)
+        slide = event.slide
+        if self.run.slides.is_over(slide):
             return
-        if self.pipeline.slides.is_over(event.slide):
-            return
-        run = self.slides.setdefault(event.slide, SlideRun())
+        run = self.slides.get(slide)
+        if run is None:
+            run = self.slides[slide] = SlideRun()
         if not isinstance(event, Buffer):
-            run.jobs.append(Job(event, pad, done=True))
-            run.gated = True
-            self._drain(event.slide, run)
+            self._accept_control(Job(event, pad, done=True), run)
         elif pad not in run.negotiated:
             self.failures.judge_event(NegotiationError(f"{self.stage.name}.{pad}: an item came before its caps"), event)
-        elif self._inline and not self._async and not run.jobs:
-            self._work_inline(event, pad, run)
         else:
-            job = Job(event, pad)
-            run.begin(job)
-            self.busy += 1
-            self._hold_back(event.slide, run)
-            self.spawn(self._work(event, pad, run, job))
+            self._accept_buffer(pad, event, run)
 
-    def _accept_batch(self, event: Batch) -> None:
-        raise PipelineError(f"{self.stage.name}: a batch of several slides came to a stage that is no BatchTransform")
+    def _accept_control(self, job: Job, run: SlideRun) -> None:
+        if isinstance(job.event, Eos):
+            run.closing = run.ended | {job.pad} >= self.run.slides.inputs(job.event.slide, self.stage.name)
+        self._enter(job, run)
+        run.gated += self._gates(job.event)
+        self._drain(job.event.slide, run)
+
+    def _gates(self, event: Event) -> bool:
+        """Whether nothing more is taken of a slide before an event had its turn."""
+        return True
+
+    def _accept_buffer(self, pad: str, event: Buffer, run: SlideRun) -> None:
+        if self._inline and not self._async and not run.jobs:
+            self._work_inline(event, pad, run)
+            return
+        job = Job(event, pad)
+        self._begin(job, run)
+        self._hold_back(event.slide, run)
+        self.spawn(self._work(event, run, job))
+
+    def _enter(self, job: Job, run: SlideRun) -> None:
+        run.jobs.append(job)
+        self._jobs += 1
+        self._active += len(run.jobs) == 1
+
+    def _leave(self, run: SlideRun) -> None:
+        """Take out a slide's first job."""
+        run.jobs.popleft()
+        self._jobs -= 1
+        self._active -= not run.jobs
+
+    def _begin(self, job: Job, run: SlideRun) -> None:
+        self._enter(job, run)
+        run.call_begins()
+        self.busy += 1
 
     def _work_inline(self, event: Buffer, pad: str, run: SlideRun) -> None:
         """The fast way: process here and hand on at once where there is room."""
@@ -118,108 +142,134 @@ class Runner:
             returned = self.executor.invoker.process(event.slide, event.item, pad)  # type: ignore[attr-defined]
         except Exception as error:
             job = Job(event, pad)
-            run.begin(job)
-            self.busy += 1
-            self.spawn(self._after_failure(error, event, pad, run, job, 0))
+            self._begin(job, run)
+            self.spawn(self._work(event, run, job, error))
             return
         finally:
-            self.timer.add(perf_counter() - began)
+            self._note_call(perf_counter() - began)
         if returned is None:
             return
-        link = self.outlet.only_link
         plain = not isinstance(returned, Gap | Caps | list | Iterator)
-        if link is not None and plain and link.offer(Buffer(event.slide, returned)):
+        link = self.outlet.only_link if plain else None
+        if link is not None and link.offer(Buffer(event.slide, returned)):
             return
-        run.jobs.append(Job(event, pad, outputs_of(returned), done=True))
+        self._enter(Job(event, pad, outputs_of(returned), done=True), run)
         self._drain(event.slide, run)
 
-    async def _work(self, event: Buffer, pad: str, run: SlideRun, job: Job) -> None:
-        try:
-            returned = await self._timed(event, pad)
-        except Exception as error:
-            await self._after_failure(error, event, pad, run, job, 0)
-        else:
-            self._finish_job(event.slide, run, job, returned)
+    def _note_call(self, seconds: float) -> None:
+        self.timer.add(seconds)
+        if seconds > LIMIT and self._inline and not self._async:
+            self.run.warn("", self.stage.name, f"the loop was held {seconds * 1000:.0f} ms")
 
-    async def _timed(self, event: Buffer, pad: str) -> Outputs:
+    async def _work(self, event: Buffer, run: SlideRun, job: Job, error: Exception | None = None) -> None:
+        """Work on an item, again where it fails and the policy says so; what is left of it then leaves in its turn."""
+        try:
+            outcome: Outputs | Exception = error or await self._timed(event, job)
+        except Exception as failed:
+            outcome = failed
+        if isinstance(outcome, Exception):
+            outcome = await self._again(event, run, job, outcome)
+        if isinstance(outcome, Exception):
+            disowned = run.over and not is_final(outcome)
+            outcome = Outputs([] if disowned else self.failures.judge(outcome, event.slide, event.item))
+        self.busy -= 1
+        run.call_ends()
+        self._finish(job, run, outcome)
+        self.wake()
+
+    def _finish(self, job: Job, run: SlideRun, outputs: Outputs) -> None:
+        job.outputs, job.done = outputs, True
+        if run.over:
+            if outputs.rest is not None:
+                self.executor.discard(outputs)
+        else:
+            self._drain(job.event.slide, run)
+
+    async def _timed(self, event: Buffer, job: Job) -> Outputs:
         began = perf_counter()
         try:
             if self._async:
                 await self.executor.consume(event.slide, event.item, self.stage.deadline)  # type: ignore[attr-defined]
                 return Outputs()
             given: Outputs = await self.executor.call(
-                "process", event.slide, event.item, pad, deadline=self.stage.deadline
+                "process", event.slide, event.item, job.pad, deadline=self.stage.deadline
             )
             return given
         finally:
-            self.timer.add(perf_counter() - began)
+            self._note_call(perf_counter() - began)
 
-    async def _after_failure(
-        self, error: Exception, event: Buffer, pad: str, run: SlideRun, job: Job, tries: int
-    ) -> None:
-        """Do as the stage's policy says: try again, leave a gap, fail the slide or the pipeline."""
-        policy = self.stage.on_error
-        while tries < policy.retries and not isinstance(error, PipelineError) and not run.over:
-            tries += 1
+    async def _again(self, event: Buffer, run: SlideRun, job: Job, error: Exception) -> Outputs | Exception:
+        """Try again as often as the policy allows; returns what was given, or the last error."""
+        while job.tries < self.stage.on_error.retries and not is_final(error) and not run.over:
+            job.tries += 1
             try:
-                self._finish_job(event.slide, run, job, await self._timed(event, pad))
-                return
-            except Exception as again:
-                error = again
-        disowned = run.over and not isinstance(error, PipelineError)
-        instead = [] if disowned else self.failures.judge(error, event.slide, event.item)
-        self._finish_job(event.slide, run, job, Outputs(instead))
-
-    def _finish_job(self, slide: str, run: SlideRun, job: Job, outputs: Outputs) -> None:
-        run.finish(job, outputs)
-        self.busy -= 1
-        self._drain(slide, run)
-        self.wake()
+                return await self._timed(event, job)
+            except Exception as failed:
+                error = failed
+        return error
 
     def _drain(self, slide: str, run: SlideRun) -> None:
         """Let finished jobs leave, in order; one task a slide does it."""
         self._hold_back(slide, run)
-        if run.emitting is None and run.jobs and (run.jobs[0].done or not self.stage.ordered):
+        if run.emitting is None and run.jobs and run.jobs[0].done:
             run.emitting = self.spawn(self._emit_jobs(slide, run))
 
-    def _hold_back(self, slide: str, run: SlideRun) -> None:
-        """Take no more of a slide while its outputs wait; results held are bounded by the workers.
+    def _most(self) -> int:
+        """Jobs of a slide that may be held: all slides together as many as the workers fill twice, and one each."""
+        return 1 if self._async else max(2 * self.executor.workers // max(self._active, 1), 1)
 
-        A sink that awaits gets one item of a slide at a time: two at once could end in either order.
-        """
-        lazy = any(job.outputs.rest is not None for job in run.jobs)
-        most = 1 if self._async else 2 * self.executor.workers
-        if not run.over and (run.gated or lazy or len(run.jobs) >= most):
-            self._blocked.add(slide)
+    def _hold_back(self, slide: str, run: SlideRun) -> None:
+        """Take no more of a slide while its outputs wait."""
+        lazy = bool(run.jobs) and run.jobs[0].outputs.rest is not None
+        if not run.over and (run.gated or lazy or len(run.jobs) >= self._most()):
+            if slide not in self._blocked:
+                self._blocked.add(slide)
+                for link in self.inbound.values():
+                    link.hold(slide)
         elif slide in self._blocked:
             self._blocked.discard(slide)
+            for link in self.inbound.values():
+                link.release(slide)
             self.wake()
 
     async def _emit_jobs(self, slide: str, run: SlideRun) -> None:
         run.call_begins()
         try:
-            while job := run.next_job(self.stage.ordered):
+            while run.jobs and (job := run.jobs[0]).done:
                 if isinstance(job.event, Buffer):
-                    await self._send_job(job, job.event)
+                    await self._send_job(job, job.event, run)
                 else:
                     await self._control(job.event, job.pad, run)
-                if job in run.jobs:
-                    run.jobs.remove(job)
-                run.moved.set()
+                if run.jobs and run.jobs[0] is job:
+                    self._leave(run)
                 self._hold_back(slide, run)
         finally:
             run.emitting = None
             run.call_ends()
-        if run.jobs and run.next_job(self.stage.ordered):
-            self._drain(slide, run)
         if not run.jobs:
             self.wake()
 
-    async def _send_job(self, job: Job, event: Buffer) -> None:
-        try:
-            await self.outlet.send_all(event.slide, job.outputs)
-        except Exception as error:  # raised by a lazy hook in mid-course
-            await self.outlet.send_all(event.slide, Outputs(self.failures.judge(error, event.slide, event.item)))
+    async def _send_job(self, job: Job, event: Buffer, run: SlideRun) -> None:
+        """Send what a job gave. Where a lazy hook fails in mid-course, what has left is not sent again.
+
+        An item of which something has left cannot become a gap any more: its slide fails.
+        """
+        while True:
+            try:
+                await self.outlet.send_all(event.slide, job.outputs)
+                return
+            except Exception as error:
+                left = max(job.outputs.sent, job.outputs.again)
+                outcome = await self._again(event, run, job, error)
+            if isinstance(outcome, Outputs):
+                outcome.again, job.outputs = left, outcome
+            elif left and not is_final(outcome):
+                self.failures.judge_event(outcome, event)
+                return
+            else:
+                instead = self.failures.judge(outcome, event.slide, event.item)
+                await self.outlet.send_all(event.slide, Outputs(instead))
+                return
 
     async def _control(self, event: Event, pad: str, run: SlideRun) -> None:
         """Handle a serialized event in its place; what follows it waits."""
@@ -228,8 +278,7 @@ class Runner:
         except Exception as error:
             self.failures.judge_event(error, event)
         finally:
-            run.gated = run.has_control_after(event)
-            self._hold_back(event.slide, run)
+            run.gated = max(run.gated - self._gates(event), 0)
 
     async def _handle_control(self, event: Event, pad: str, run: SlideRun) -> None:
         slide = event.slide
@@ -244,7 +293,7 @@ class Runner:
             await self.outlet.send_all(slide, returned)
         elif isinstance(event, Eos):
             run.ended.add(pad)
-            if run.ended >= self.pipeline.slides.inputs(slide, self.stage.name):
+            if run.ended >= self.run.slides.inputs(slide, self.stage.name):
                 await self._end(slide, run)
 
     async def _negotiate(self, event: CapsEvent, pad: str, run: SlideRun) -> None:
@@ -255,7 +304,7 @@ class Runner:
         caps = await self.executor.call("negotiate", event.slide, pad, event.caps, deadline=self.stage.deadline)
         run.negotiated.add(pad)
         if caps is not None and self.stage.sources and not run.over:
-            self.outlet.send_caps(event.slide, caps)
+            await self.outlet.send_caps(event.slide, caps)
 
     async def _end(self, slide: str, run: SlideRun) -> None:
         returned = await self.executor.call("finish", slide, deadline=self.stage.deadline)
@@ -265,8 +314,8 @@ class Runner:
         await self.executor.release(slide)
         self.outlet.forward(Eos(slide))
         self.slides.pop(slide, None)
-        self._blocked.discard(slide)
-        self.pipeline.note_end(slide, self)
+        self._forget_held(slide)
+        self.run.passed(slide, self.stage.name)
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:
         """Work beside the loop that takes events, until the stage is stopped."""
@@ -277,12 +326,7 @@ class Runner:
 
     def _reap(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        self.pipeline.note_task(task)
-
-    def flush(self, slide: str) -> None:
-        """Turn what is queued of a slide into gaps, at once."""
-        for link in self.inbound.values():
-            link.flush(slide)
+        self.run.watch(task)
 
     def forget(self, slide: str) -> SlideRun | None:
         """Let go of all that is queued and collected of a failed or cancelled slide, at once."""
@@ -290,13 +334,25 @@ class Runner:
         for link in self.inbound.values():
             link.purge(slide)
         if run is not None:
-            run.abandon()
-        self._blocked.discard(slide)
+            self._jobs -= len(run.jobs)
+            self._active -= bool(run.jobs)
+            emitted = run.jobs[0].outputs if run.emitting is not None and run.jobs else None
+            for outputs in run.abandon():
+                if outputs is not emitted:  # that one is closed by the task that sends it
+                    self.executor.discard(outputs)
+        self._forget_held(slide)
         self.wake()
         return run
 
-    async def stop(self) -> None:
-        """Cancel everything under way."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def _forget_held(self, slide: str) -> None:
+        if slide in self._blocked:
+            self._blocked.discard(slide)
+            for link in self.inbound.values():
+                link.release(slide)
+
+    def _note_fault(self, error: BaseException) -> None:
+        self.run.warn("", self.stage.name, f"in closing what was begun: {error}")
+
+    def under_way(self) -> set[asyncio.Task[Any]]:
+        """What works beside; cancelled by whoever stops the run."""
+        return set(self._tasks)

@@ -1,4 +1,4 @@
-"""Which slides are open in a running pipeline, who still has to end them, and how they ended."""
+"""Which slides are open in a run, who still has to end them, and how they ended."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from hema_stream.flow.errors import PipelineError
 from hema_stream.flow.topology import Topology
+
+KEPT = 10_000
+"""Outcomes, and cancellations of slides that were not there yet, which are remembered."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +27,24 @@ class Slides:
     Attributes:
         open: stages that a slide has still to pass, by slide.
         leaving: the task that takes leave of a failed or cancelled slide, by slide.
-        outcomes: how slides ended.
+        outcomes: how slides ended; the last ``KEPT`` of them.
     """
 
     def __init__(self, topology: Topology) -> None:
         self.open: dict[str, set[str]] = {}
         self.leaving: dict[str, asyncio.Task[None]] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self._unwanted: dict[str, None] = {}
         self._topology = topology
         self._origins: dict[str, str] = {}
         self._closed = asyncio.Event()
 
+    def is_known(self, slide: str) -> bool:
+        """Whether a slide was started before."""
+        return slide in self.open or slide in self.outcomes
+
     def start(self, slide: str, source: str) -> None:
-        """Open a slide; it ends when every stage below its source has passed it on."""
-        if slide in self.open or slide in self.outcomes:
-            raise PipelineError(f"slide {slide!r} was started twice; ids are used once a run")
+        """Open a slide that is not known; it ends when every stage below its source has passed it on."""
         self.open[slide] = set(self._topology.below(source))
         self._origins[slide] = source
 
@@ -64,6 +69,16 @@ class Slides:
         """Whether a slide has failed, was cancelled or has ended."""
         return slide in self.leaving or slide not in self.open
 
+    def refuse(self, slide: str) -> None:
+        """Remember that a slide which is not known yet is not wanted."""
+        if slide not in self.outcomes:
+            self._unwanted[slide] = None
+            _trim(self._unwanted)
+
+    def is_refused(self, slide: str) -> bool:
+        """Whether a slide was cancelled before it came; asked once."""
+        return self._unwanted.pop(slide, self) is None
+
     def leave(self, slide: str, work: Coroutine[Any, Any, None]) -> None:
         """Begin to take leave of a slide."""
         self.leaving[slide] = asyncio.get_running_loop().create_task(work, name=f"leave {slide}")
@@ -75,6 +90,7 @@ class Slides:
         if self.open.pop(slide, None) is None:
             return False
         self.outcomes[slide] = outcome
+        _trim(self.outcomes)
         self._closed.set()
         return True
 
@@ -87,3 +103,8 @@ class Slides:
     def nudge(self) -> None:
         """Let who waits for room look again."""
         self._closed.set()
+
+
+def _trim(kept: dict[str, Any]) -> None:
+    if len(kept) > KEPT:
+        del kept[next(iter(kept))]

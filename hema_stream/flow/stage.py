@@ -43,7 +43,6 @@ class Stage:
     sources: ClassVar[dict[str, Pad]] = {}
     runs_on: Placement = loop()
     on_error: Policy = Policy.FAIL_SLIDE
-    ordered: bool = True
     deadline: float | None = 30.0
 
     @property
@@ -133,7 +132,7 @@ class Transform(Stage, Generic[I, O]):
 
 
 class BatchTransform(Transform[I, O]):
-    """Works on items of several slides in one call; stands behind a ``batch`` stage."""
+    """Works on items of several slides in one call; the ``batch`` stage in front says how many rows and how long."""
 
     def process_batch(self, items: Sequence[I], states: Sequence[Any]) -> Sequence[O]:
         """Return one output an item, in order."""

@@ -12,7 +12,6 @@ class LinkStatistics(NamedTuple):
 
     buffers_in: int
     buffers_out: int
-    dropped: int
     bytes_in: int
     depth: int
     depth_bytes: int
@@ -24,7 +23,11 @@ class LinkStatistics(NamedTuple):
 
 
 class StageStatistics(NamedTuple):
-    """A stage's figures; times in seconds. ``fill`` is rows used over rows of the padded batches, where it batches."""
+    """A stage's figures; times in seconds.
+
+    ``fill`` is rows used over rows of the padded batches, where it batches; ``left`` are calls that were given up and
+    have not come back.
+    """
 
     calls: int
     failures: int
@@ -32,6 +35,7 @@ class StageStatistics(NamedTuple):
     p50_s: float
     p99_s: float
     fill: float | None
+    left: int
 
 
 @dataclass
@@ -51,11 +55,11 @@ class CallTimer:
         self.busy += seconds
         self.recent.append(seconds)
 
-    def snapshot(self) -> StageStatistics:
+    def snapshot(self, left: int = 0) -> StageStatistics:
         """Take the figures as they stand."""
         ranked = sorted(self.recent)
         fill = self.rows / self.room if self.room else None
-        return StageStatistics(self.calls, self.failures, self.busy, _at(ranked, 0.5), _at(ranked, 0.99), fill)
+        return StageStatistics(self.calls, self.failures, self.busy, _at(ranked, 0.5), _at(ranked, 0.99), fill, left)
 
 
 def _at(ranked: list[float], share: float) -> float:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any
 
 from hema_stream.flow.invoke import as_failure
@@ -23,6 +24,7 @@ class Thread(concurrent.futures.Executor):
     def __init__(self, name: str) -> None:
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self.busy_since: float | None = None
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **named: Any) -> concurrent.futures.Future[Any]:
         """Enter a call; its future never carries what the loop would take for its own control flow."""
@@ -41,10 +43,13 @@ class Thread(concurrent.futures.Executor):
             future, call = work
             if not future.set_running_or_notify_cancel():
                 continue
+            self.busy_since = monotonic()
             try:
                 result = call()
             except BaseException as error:
                 future.set_exception(as_failure(error))
             else:
                 future.set_result(result)
+                del result
+            self.busy_since = None
             del work, future, call  # a buffer is not kept until the next one comes

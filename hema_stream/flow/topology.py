@@ -8,7 +8,6 @@ from graphlib import CycleError, TopologicalSorter
 
 from hema_stream.flow.caps import Caps
 from hema_stream.flow.errors import NegotiationError, PipelineError
-from hema_stream.flow.link import Leaky
 from hema_stream.flow.stage import Pad, Stage, template_of
 
 
@@ -23,7 +22,6 @@ class LinkSpec:
     caps: Caps
     max_items: int
     max_bytes: int
-    leaky: Leaky
 
     def __str__(self) -> str:
         return f"{self.source}.{self.source_pad} -> {self.sink}.{self.sink_pad}"
@@ -43,11 +41,11 @@ class Topology:
         self.stages[stage.name] = stage
         return stage
 
-    def link(self, source: str, sink: str, *, max_items: int, max_bytes: int, leaky: Leaky) -> LinkSpec:
+    def link(self, source: str, sink: str, *, max_items: int, max_bytes: int) -> LinkSpec:
         """Link two pads, each ``stage.pad``; without a pad the first free one.
 
         Raises:
-            PipelineError: no such stage or pad, a pad linked twice, or a leaky link whose caps are not droppable.
+            PipelineError: no such stage or pad, or a pad linked twice.
             NegotiationError: the templates do not meet; names both pads and the field.
         """
         a, source_pad, source_template = self._pad(source, "sources")
@@ -60,9 +58,7 @@ class Topology:
             )
         caps = source_template.caps.intersect(sink_template.caps)
         assert caps is not None
-        if leaky != "no" and not caps.get("droppable"):
-            raise PipelineError(f"{a}.{source_pad} -> {b}.{sink_pad}: only links with droppable caps may leak")
-        spec = LinkSpec(a, source_pad, b, sink_pad, caps, max_items, max_bytes, leaky)
+        spec = LinkSpec(a, source_pad, b, sink_pad, caps, max_items, max_bytes)
         self.links.append(spec)
         return spec
 

@@ -1,4 +1,4 @@
-"""A watch on the event loop: who held it too long."""
+"""A watch on the event loop and the interpreter: who held them too long."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ class LoopWatchdog:
     """Reports when the loop was held longer than a limit, with the stage that held it.
 
     A thread asks the loop for a sign of life; where none comes in time, it looks whose task is running. Tasks bear
-    their stages' names, so that whatever a stage does on the loop is found: a hook, a source, a sink that awaits.
+    their stages' names, so that what a source, or a sink that awaits, does on the loop is found; hooks on the loop are
+    timed where they are called. Where the thread itself comes late somebody has held the interpreter.
+
+    Args:
+        warn: told stage and text.
+        busy: names of the stages with a call in a thread that began before a moment.
     """
 
-    def __init__(self, warn: Callable[[str, str, str], None], limit: float = LIMIT) -> None:
-        self._warn, self._limit = warn, limit
+    def __init__(
+        self, warn: Callable[[str, str], None], busy: Callable[[float], list[str]], limit: float = LIMIT
+    ) -> None:
+        self._warn, self._busy, self._limit = warn, busy, limit
         self._ended, self._alive = threading.Event(), threading.Event()
         self._held_by = ""
 
@@ -34,21 +41,29 @@ class LoopWatchdog:
         self._alive.set()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        slept = monotonic()
         while not self._ended.wait(INTERVAL):
+            late = monotonic() - slept - INTERVAL
             self._alive.clear()
-            self._held_by = "outside the stages"
+            self._held_by = self._holder(loop, slept) if late > self._limit else ""
             try:
-                loop.call_soon_threadsafe(self._answer, monotonic())
+                loop.call_soon_threadsafe(self._answer, monotonic(), late)
             except RuntimeError:  # the loop was closed over a pipeline that nobody stopped
                 return
+            asked = monotonic()
             if not self._alive.wait(self._limit):
-                task = asyncio.current_task(loop)
-                self._held_by = task.get_name() if task is not None else self._held_by
+                self._held_by = self._holder(loop, asked)
                 self._alive.wait()
+            slept = monotonic()
 
-    def _answer(self, asked: float) -> None:
+    def _holder(self, loop: asyncio.AbstractEventLoop, since: float) -> str:
+        task = asyncio.current_task(loop)
+        return task.get_name() if task is not None else ", ".join(self._busy(since))
+
+    def _answer(self, asked: float, late: float) -> None:
         """Give the sign of life, on the loop: how late it comes is how long the loop was held."""
-        held = monotonic() - asked
+        held = max(monotonic() - asked, late)
         if held > self._limit and not self._ended.is_set():
-            self._warn("", self._held_by, f"the loop was held {held * 1000:.0f} ms")
+            what = "interpreter" if held == late else "loop"
+            self._warn(self._held_by or "outside the stages", f"the {what} was held {held * 1000:.0f} ms")
         self._alive.set()

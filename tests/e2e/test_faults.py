@@ -71,7 +71,7 @@ def test_a_killed_decoding_worker_costs_at_most_the_tile_it_held(slide: Path, tm
         def trace(stage: str, pad: str, event: Any) -> None:
             if stage == "stain" and not seen and type(event).__name__ == "Buffer":
                 seen.append(stage)
-                for worker in pipeline._runners["decode"].executor._all:  # type: ignore[attr-defined]
+                for worker in pipeline.runners["decode"].executor._all:  # type: ignore[attr-defined]
                     worker.process.kill()
 
         pipeline.traces.append(trace)

@@ -89,11 +89,6 @@ def test_a_text_that_does_not_parse_says_where(text: str, said: str) -> None:
         parse(text)
 
 
-def test_a_leaky_queue_is_refused_where_results_pass() -> None:
-    with pytest.raises(PipelineError, match="droppable"):
-        parse_launch("fakesrc ! queue leaky=downstream ! fakesink")
-
-
 def test_the_registry_suggests_names_that_are_near() -> None:
     with pytest.raises(PipelineError, match="did you mean identity"):
         Registry().load("identiy")

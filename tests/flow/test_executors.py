@@ -13,7 +13,14 @@ import time
 import pytest
 
 from hema_stream.flow import Caps, Transform, process
-from hema_stream.flow.errors import ControlFlowError, DeadlineExceededError, PipelineError, WorkerDiedError, WorkerError
+from hema_stream.flow.errors import (
+    ControlFlowError,
+    DeadlineExceededError,
+    PipelineError,
+    RestartsSpentError,
+    WorkerDiedError,
+    WorkerError,
+)
 from hema_stream.flow.executors import LoopExecutor, ThreadExecutor
 from hema_stream.flow.invoke import outputs_of
 from hema_stream.flow.processes import ProcessExecutor
@@ -143,8 +150,10 @@ async def test_a_worker_that_cannot_be_replaced_fails_the_pipeline():
     executor = ProcessExecutor(InProcess(crash=1), 1)
     await executor.open()
     executor._stage = Moody("refuses")
-    with pytest.raises(PipelineError, match="cannot be replaced: no such model"):
+    with pytest.raises(WorkerDiedError):
         await executor.call("process", "a", Unit(1), "sink")
+    with pytest.raises(PipelineError, match="cannot be replaced: no such model"):
+        await asyncio.wait_for(executor.call("process", "a", Unit(2), "sink"), 20)
     await executor.close(0.0)
 
 
@@ -194,7 +203,7 @@ async def test_threads_are_replaced_a_bounded_number_of_times():
             await executor.call("process", "a", 1.0, "sink", deadline=0.01)
         except Exception as error:
             errors.append(type(error))
-    assert errors == [DeadlineExceededError] * 3 + [PipelineError]
+    assert errors == [DeadlineExceededError] * 3 + [RestartsSpentError]
     await executor.close(0.1)
 
 

@@ -115,17 +115,16 @@ async def test_items_before_their_caps_fail_the_slide(chain, run):
 
 async def test_a_source_that_never_waits_lets_the_others_have_their_turn(chain, run):
     class Busy(Numbers):
-        produces = Caps("unit", droppable=True)
-
         async def stream(self):
             yield StreamStart("a")
             yield CapsEvent("a", Caps("unit", size=8))
-            while not end.order:
+            while not beside.done():
+                self.given.append(("a", 0))
                 yield Buffer("a", Unit(0))
             yield Eos("a")
 
-    end = Gather()
-    assert (await run(chain(Busy(), end, leaky="downstream"), 10))["a"].status == "done"
+    beside = asyncio.create_task(asyncio.sleep(0.01))
+    assert (await run(chain(Busy(), Gather()), 10))["a"].status == "done"
 
 
 class Writes(Sink):

@@ -56,6 +56,7 @@ from hema_stream.service.retention import Retention
 from hema_stream.service.scans import Scans
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.sites import Sites
+from hema_stream.service.tasks import endless
 from hema_stream.service.viewer import Viewer
 
 ENDPOINTS = (
@@ -127,8 +128,8 @@ def _described() -> Endpoint:
 async def _working(app: web.Application) -> AsyncIterator[None]:
     await app[DISK].look()
     await app[DISPATCHER].start()
-    upkeep = [asyncio.create_task(app[DISK].watch()), asyncio.create_task(app[RETENTION].watch())]
-    upkeep.append(asyncio.create_task(app[SCANS].tend()))
+    work = {"disk": app[DISK].watch, "retention": app[RETENTION].watch, "scans": app[SCANS].tend}
+    upkeep = [asyncio.create_task(endless(what, loop)) for what, loop in work.items()]
     yield
     for task in upkeep:
         task.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,10 +19,11 @@ from hema_stream.service.hub import LiveHub
 from hema_stream.service.jobs import Job, JobStore, Origin, Status
 from hema_stream.service.jobs.store import Ending
 from hema_stream.service.live import End
+from hema_stream.service.outage import FAULTS, Result, outlast
 from hema_stream.service.recovery import recover
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.submission import contained
-from hema_stream.service.tasks import Tasks
+from hema_stream.service.tasks import Tasks, endless
 from hema_stream.service.warm import WarmPipeline
 
 RETRY_AFTER = 5.0
@@ -52,9 +54,10 @@ class Dispatcher:
         self.ended: dict[str, int] = {}
         self._open: set[str] = set()
         self._unwanted: set[str] = set()
+        self._ending: set[str] = set()
         self._scans: set[str] = set()
         self._failures = 0
-        self._held = False
+        self._held = self._stopping = self._faltering = False
         self._woken = asyncio.Event()
         self._dispatching: asyncio.Task[None] | None = None
         self._tasks = Tasks("dispatch")
@@ -62,7 +65,7 @@ class Dispatcher:
     @property
     def ready(self) -> bool:
         """Whether slides are being worked on, or would be."""
-        return self.pipeline.running and self.alive
+        return self.pipeline.running and self.alive and not self._faltering
 
     @property
     def alive(self) -> bool:
@@ -78,17 +81,21 @@ class Dispatcher:
         await asyncio.to_thread(recover, self._store, self._settings.results, self._settings.limits.jobs.attempts)
         await self.pipeline.start()
         await self._resume_scans()
-        self._dispatching = self._tasks.spawn(self._dispatch())
+        self._dispatching = self._tasks.spawn(endless("dispatch", self._dispatch))
         self.wake()
 
     async def stop(self) -> None:
         """Begin nothing more and stop; what is under way is queued again: nobody is given up for a stop like this."""
+        self._stopping = True
         if self._dispatching is not None:
             self._dispatching.cancel()
             await asyncio.gather(self._dispatching, return_exceptions=True)
         await self.pipeline.stop(self._settings.limits.jobs.grace)
         await self._tasks.settle()
-        await asyncio.to_thread(recover, self._store, self._settings.results, None, WITH_FILES)
+        try:
+            await asyncio.to_thread(recover, self._store, self._settings.results, None, WITH_FILES)
+        except FAULTS as error:  # the next start does the same
+            _log.error("what was under way cannot be queued again now", error=str(error))
 
     def hold(self, held: bool) -> None:
         """Begin nothing more until this is taken back."""
@@ -142,9 +149,16 @@ class Dispatcher:
     def _slide_opened(self, slide: Slide) -> None:
         """Keep what a slide was opened as."""
         _log.info("opened", job=slide.id, width=slide.width, height=slide.height)
-        self._tasks.spawn(asyncio.to_thread(self._store.opened, slide.id, facts_of(slide)))
+        self._tasks.spawn(self._write(partial(self._store.opened, slide.id, facts_of(slide)), "facts of a slide"))
+
+    async def _write(self, work: Callable[[], Result], what: str) -> Result:
+        """Write to the database, in the end: an outage is waited out, but a stop is not held up."""
+        return await outlast(work, what, lambda: self._stopping)
 
     async def _dispatch(self) -> None:
+        self._faltering = True
+        await asyncio.to_thread(self._claimed_in_vain)
+        self._faltering = False
         while True:
             # Cleared before looking: what is queued while the database answers must not go unheard.
             self._woken.clear()
@@ -153,8 +167,19 @@ class Dispatcher:
                 job = await asyncio.to_thread(self._store.claim)
                 if job is None:
                     break
-                await self._begin_in_turn(job, failures)
+                try:
+                    await self._begin_in_turn(job, failures)
+                except Exception:
+                    await self._write(partial(self._store.requeue, job.id), "a job that could not be begun")
+                    self._open.discard(job.id)
+                    raise
             await self._woken.wait()
+
+    def _claimed_in_vain(self) -> None:
+        """Queue again what was claimed while the answer was lost, as when the database goes away in that moment."""
+        for job in self._store.running():
+            if job.origin in WITH_FILES and job.id not in self._open | self._ending:
+                self._store.requeue(job.id)
 
     async def _begin_in_turn(self, job: Job, failures: int) -> None:
         """Begin a job; one that never ended before runs alone, so that if it takes all down, it is the only one."""
@@ -194,24 +219,26 @@ class Dispatcher:
         return contained(Path(job.path), roots[Origin(job.origin)])
 
     def _slide_ended(self, slide: str, status: str, error: BaseException | None) -> None:
+        self._ending.add(slide)
         # In a task, so that everything that the pipeline told before is in the hub by then.
         self._tasks.spawn(self._write_end(slide, status, error))
 
     async def _write_end(self, slide: str, status: str, error: BaseException | None) -> None:
         try:
-            digest = await asyncio.to_thread(report_digest, self._settings.results / slide)
+            digest = await self._write(partial(report_digest, self._settings.results / slide), "a report's digest")
             counts, progress = self._hub.counts(slide)
             code = getattr(error, "code", type(error).__name__) if error else None
             message = getattr(error, "message", str(error)) if error else None
             ending = Ending(Status(status), code, message, counts, progress, digest)
-            await asyncio.to_thread(self._store.end, slide, ending)
+            await self._write(partial(self._store.end, slide, ending), "a job's end")
             self.ended[status] = self.ended.get(status, 0) + 1
             _log.info("ended", job=slide, status=status, code=code, cells=counts.get("cells", 0))
             end = self._hub.finish(slide, status, report_url(slide) if digest else None, digest)
             self.on_ended(slide, end)
         finally:
-            # An end that cannot be written is put right by the next start; the slot is free all the same.
+            # An end that a stop came before is put right by the next start.
             self._open.discard(slide)
+            self._ending.discard(slide)
             self._scans.discard(slide)
             self._unwanted.discard(slide)
             self.pipeline.forget_scan(slide)
@@ -223,11 +250,13 @@ class Dispatcher:
 
     async def _begin_anew(self) -> None:
         """Queue again what was open, and start a pipeline again until one runs."""
-        await asyncio.to_thread(recover, self._store, self._settings.results, self._settings.limits.jobs.attempts)
-        for slide in self._open | self._scans:
+        attempts, ending = self._settings.limits.jobs.attempts, frozenset(self._ending)
+        put_right = partial(recover, self._store, self._settings.results, attempts, known=ending)
+        await self._write(put_right, "what went down with the pipeline")
+        for slide in (self._open | self._scans) - ending:
             await self._tell_end(slide)
-        self._open.clear()
-        self._scans.clear()
+        self._open &= ending
+        self._scans &= ending
         while not self.pipeline.running:
             await asyncio.sleep(RETRY_AFTER)
             try:
@@ -239,14 +268,14 @@ class Dispatcher:
 
     async def _tell_end(self, slide: str) -> None:
         """Tell whoever follows a slide that it had ended, where its report was there when the pipeline failed."""
-        job = await asyncio.to_thread(self._store.get, slide)
+        job = await self._write(partial(self._store.get, slide), "a look at a job")
         if job is not None and Status(job.status).over:
             end = self._hub.finish(slide, job.status, report_url(slide) if job.sha256 else None, job.sha256)
             self.on_ended(slide, end)
 
     async def _resume_scans(self) -> None:
         """Go on with the scans that are still marked as running."""
-        running = await asyncio.to_thread(self._store.running)
+        running = await self._write(self._store.running, "a look at scans")
         scans = [job for job in running if job.origin == Origin.INGEST]
         for job in scans:
             if job.id in self._unwanted:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from hema_stream.core.errors import HemaError
 from hema_stream.service.jobs.store import JobStateError
+from hema_stream.service.outage import outage_of
 
 MEDIA = "application/problem+json"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -60,7 +61,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, error.message).response(request.path)
     except ConnectionError:
         raise  # the client is gone: nobody is left to tell
-    except Exception:
+    except Exception as error:
+        if outage := outage_of(error):
+            _log.warning("request refused", method=request.method, path=request.path, error=str(error))
+            wait = {"Retry-After": "5"}
+            return ProblemError(outage.status, outage.code, outage.detail, wait).response(request.path)
         _log.exception("request failed", method=request.method, path=request.path)
         failed = ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "something failed here; the log says what")
         return failed.response(request.path)

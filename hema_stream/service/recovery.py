@@ -16,15 +16,22 @@ from hema_stream.service.jobs.store import Ending
 _log = structlog.get_logger(__name__)
 
 
-def recover(store: JobStore, results: Path, attempts: int | None, origins: Collection[str] = tuple(Origin)) -> None:
+def recover(
+    store: JobStore,
+    results: Path,
+    attempts: int | None,
+    origins: Collection[str] = tuple(Origin),
+    known: Collection[str] = (),
+) -> None:
     """Look at every job of some origins that is marked as running.
 
     One whose report is there had ended: reports appear whole and last. Another one is queued again, unless it has been
     begun ``attempts`` times and never ended, as an image that brings the service down would; None gives up none. A scan
-    stays marked as running: its fields are gone through again, and its scanner may go on.
+    stays marked as running: its fields are gone through again, and its scanner may go on. Those whose end is ``known``
+    and just being written down are left alone.
     """
     for job in store.running():
-        if job.origin not in origins:
+        if job.origin not in origins or job.id in known:
             continue
         report = results / job.id / "report.json"
         if report.is_file():

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 
+PAUSE = 1.0
+"""Seconds before work that must not end is begun anew."""
 _log = structlog.get_logger(__name__)
+
+
+async def endless(what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do work that the service lives by until it is cancelled: where it ends, that is logged and it is begun anew."""
+    while True:
+        try:
+            await work()
+            _log.error("ended, and is begun anew", what=what)
+        except Exception:
+            _log.exception("failed, and is begun anew", what=what)
+        await asyncio.sleep(PAUSE)
 
 
 class Tasks:

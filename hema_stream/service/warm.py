@@ -19,6 +19,8 @@ from hema_stream.service.hub import LiveHub
 from hema_stream.service.settings import ServiceSettings
 
 NAME = "serve"
+HEARING = 30.0
+"""Seconds that the last messages of a pipeline that failed may take to be heard."""
 _log = structlog.get_logger(__name__)
 
 Ended = Callable[[str, str, BaseException | None], None]
@@ -143,10 +145,16 @@ class WarmPipeline:
     async def _read(self, pipeline: Pipeline) -> None:
         async for message in pipeline.bus:
             if isinstance(message, SlideEnded) and not self._went_down_with(message):
-                cause = message.error.cause if isinstance(message.error, StageError) else message.error
-                status = "rejected" if isinstance(cause, InputError) else message.outcome
-                self._cancelled.discard(message.slide)
-                self._ended(message.slide, status, cause or message.error)
+                try:
+                    self._end(message)
+                except Exception:  # of one slide: the ends of the others must be heard all the same
+                    _log.exception("an end was not taken", slide=message.slide)
+
+    def _end(self, message: SlideEnded) -> None:
+        cause = message.error.cause if isinstance(message.error, StageError) else message.error
+        status = "rejected" if isinstance(cause, InputError) else message.outcome
+        self._cancelled.discard(message.slide)
+        self._ended(message.slide, status, cause or message.error)
 
     def _went_down_with(self, message: SlideEnded) -> bool:
         """Whether a slide only ended since the whole pipeline did: it is begun anew."""
@@ -159,9 +167,14 @@ class WarmPipeline:
         except Exception as error:
             _log.exception("pipeline failed")
             self._pipeline, self._failure = None, error
-            await pipeline.stop(0.0)
-            await asyncio.wait({reading})
-            self._broken(error)
+            try:
+                await pipeline.stop(0.0)
+                await asyncio.wait({reading}, timeout=HEARING)
+            except Exception:
+                _log.exception("the pipeline that failed does not stop")
+            finally:
+                reading.cancel()
+                self._broken(error)
 
 
 def _defaults(settings: ServiceSettings) -> dict[str, dict[str, Any]]:

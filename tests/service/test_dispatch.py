@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any
 
 import pretend
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from sqlalchemy import event
 
-from hema_stream.service import dispatch, warm
+from hema_stream.service import dispatch, outage, tasks, warm
 from hema_stream.service.app import make_app
 from hema_stream.service.jobs import Job, JobStore, Origin, Status
 from hema_stream.service.jobs.store import Ending
@@ -144,17 +146,80 @@ async def test_no_more_slides_are_open_than_allowed(service: Any) -> None:
         await service.until(slide, "done")
 
 
-async def test_an_end_that_cannot_be_written_holds_no_place(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_: Any) -> None:
-        raise OSError("disk full")
+async def test_an_end_that_cannot_be_written_is_tried_until_it_is(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, tries = service.app[STORE].end, []
 
-    for number in range(3):
-        with monkeypatch.context() as patch:
-            patch.setattr(service.app[STORE], "end", failing)
-            await service.submit(f"a{number}.png")
-            while service.app[STORE].counts().get("running", 0) <= number or service.app[DISPATCHER]._open:
-                await asyncio.sleep(0.01)
-    await service.until(await service.submit("b.png"), "done")
+    def failing(*what: Any) -> Any:
+        tries.append(what)
+        if len(tries) < 4:
+            raise OSError("disk full")
+        return plain(*what)
+
+    monkeypatch.setattr(service.app[STORE], "end", failing)
+    monkeypatch.setattr(outage, "WAITS", (0.01,) * 8)
+    slides = [await service.submit(f"a{number}.png") for number in range(3)]
+    for slide in slides:
+        assert (await service.until(slide, "done"))["attempts"] == 1
+    assert not service.app[DISPATCHER]._open
+
+
+async def test_a_database_that_is_held_by_another_is_waited_for_and_all_goes_on(
+    service: Any, settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs are claimed, opened and ended meanwhile; whoever asks is told what is the matter."""
+    monkeypatch.setattr(outage, "WAITS", (0.05,) * 8)
+    engine = service.app[STORE]._sessions.kw["bind"]
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=50"))
+    engine.dispose()
+    first = [await service.submit(f"slow-{number}.png") for number in range(2)]
+    for slide in first:
+        await service.until(slide, "running")
+    second = await service.submit("b.png")
+    holder = sqlite3.connect(settings.data / "service.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    service.pretend.go.set()
+    refused = await service.ask("POST", "/slides", json={"path": "b.png"})
+    assert (refused.status, (await refused.json(content_type=None))["code"]) == (503, "database_busy")
+    assert "Retry-After" in refused.headers
+    await asyncio.sleep(1.0)
+    holder.execute("ROLLBACK")
+    for slide in (*first, second, await service.submit("c.png")):
+        assert (await service.until(slide, "done"))["attempts"] == 1
+    holder.close()
+
+
+async def test_a_loop_that_fails_is_begun_anew(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, failures = service.app[STORE].claim, [RuntimeError("defect"), OSError("disk")]
+
+    def failing() -> Any:
+        if failures:
+            raise failures.pop()
+        return plain()
+
+    monkeypatch.setattr(tasks, "PAUSE", 0.01)
+    monkeypatch.setattr(service.app[STORE], "claim", failing)
+    await service.until(await service.submit("a.png"), "done")
+    assert not failures
+    assert service.app[DISPATCHER].ready
+
+
+async def test_a_job_whose_claim_was_not_heard_of_is_queued_again(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, lost = service.app[STORE].claim, []
+
+    def failing() -> Any:
+        found = plain()
+        if found is not None and not lost:
+            lost.append(found)
+            raise OSError("the answer was lost")
+        return found
+
+    monkeypatch.setattr(tasks, "PAUSE", 0.01)
+    monkeypatch.setattr(service.app[STORE], "claim", failing)
+    assert (await service.until(await service.submit("a.png"), "done"))["attempts"] == 2
 
 
 async def test_a_pipeline_that_cannot_be_started_is_tried_again(

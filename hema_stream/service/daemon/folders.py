@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,8 @@ from hema_stream.service.daemon.standing import FolderStanding
 from hema_stream.service.disk import Disk
 from hema_stream.service.dispatch import Dispatcher
 from hema_stream.service.jobs import Job, JobStore, Origin, Status
+from hema_stream.service.jobs.store import JobStateError
+from hema_stream.service.outage import outage_of, outlast
 from hema_stream.service.recovery import recover
 from hema_stream.service.submission import new_job
 
@@ -36,6 +39,8 @@ class WatchedFolder:
         self.standing = FolderStanding(config.path)
         self._room = asyncio.Semaphore(config.ahead)
         self._followed: set[asyncio.Task[None]] = set()
+        self._again = asyncio.Event()
+        self._owed = 0
 
     async def run(self) -> None:
         """Watch until cancelled; a folder that goes away is tried again."""
@@ -48,7 +53,9 @@ class WatchedFolder:
                     self._unreachable(error)
                 await asyncio.sleep(self._retry)
                 # A new watch claims anew what has no verdict: nothing may be under way by then.
+                self._again.set()
                 await asyncio.gather(*self._followed)
+                self._again.clear()
         finally:
             await _cancelled(self._followed)
 
@@ -74,7 +81,7 @@ class WatchedFolder:
 
     async def _adopt(self, claim: Claim) -> bool:
         """Make a claim a job, or find the job that it became before a stop; False where it is no claim of ours."""
-        job = await asyncio.to_thread(self._job_of, claim)
+        job = await outlast(partial(self._job_of, claim), "a claimed file's job")
         if job is None:
             await claim.failed("not_claimed", "it lies among claimed files and was not claimed by this program")
             return False
@@ -99,7 +106,8 @@ class WatchedFolder:
         if found is not None:
             self._store.moved(found.id, claim.path)
             if found.status == Status.UPLOADING:
-                self._store.uploaded(found.id)
+                with suppress(JobStateError):  # cancelled in this moment: then that is its end
+                    self._store.uploaded(found.id)
             return found
         config = self._config
         job = new_job(claim.name, claim.path, Origin.FOLDER, mpp=config.mpp, priority=config.priority)
@@ -108,35 +116,69 @@ class WatchedFolder:
 
     def _leave(self, task: asyncio.Task[None]) -> None:
         self._followed.discard(task)
-        self._room.release()
+        if self._owed:
+            self._owed -= 1
+        else:
+            self._room.release()
 
     async def _follow(self, claim: Claim) -> None:
-        """Wait for the job's end and give the verdict; one that cannot be given is given by the next watch."""
+        """Wait for the job's end and give the verdict, again and again where the disk or the database fails."""
         try:
             job = await self._end_of(claim.key)
-            place = await self._verdict(claim, job)
+            place = await self._given(claim, job)
             if place is not None:
-                await asyncio.to_thread(self._store.moved, claim.key, place)
+                await outlast(partial(self._store.moved, claim.key, place), "where a file lies")
+            self._count(job)
         except Exception as error:
             _log.error("verdict cannot be given", file=str(claim.path), job=claim.key, error=str(error))
+
+    async def _given(self, claim: Claim, job: Job | None) -> Path | None:
+        """Give the verdict once the file can be moved; a new watch hands the file out again, so it waits no longer.
+
+        Where the disk is full or away, other files would fare no better and wait with it; a file that alone cannot be
+        moved takes no other's place.
+        """
+        told = apart = False
+        try:
+            while True:
+                try:
+                    return await self._verdict(claim, job)
+                except OSError as error:
+                    if isinstance(error, FileNotFoundError) or self._again.is_set():
+                        raise
+                    if not told:
+                        _log.warning("verdict waits", file=str(claim.path), job=claim.key, error=str(error))
+                    told = True
+                    if not apart and outage_of(error) is None:
+                        apart = True
+                        self._room.release()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._retry):
+                        await self._again.wait()
+        finally:
+            if apart:
+                self._owed += 1
 
     async def _end_of(self, job_id: str) -> Job | None:
         """The job once it has ended; None where it was deleted."""
         while True:
-            job = await asyncio.to_thread(self._store.get, job_id)
+            job = await outlast(partial(self._store.get, job_id), "a look at a job")
             if job is None or Status(job.status).over:
                 return job
             await asyncio.sleep(LOOK)
 
     async def _verdict(self, claim: Claim, job: Job | None) -> Path | None:
         if job is not None and job.status == Status.DONE:
-            place = await claim.done()
-            self.standing.done += 1
-            return place
-        self.standing.failed += 1
+            return await claim.done()
         if job is None:
             return await claim.failed("deleted", "the slide was deleted before it was analysed")
         return await claim.failed(job.code or job.status, job.message or f"the slide was {job.status}")
+
+    def _count(self, job: Job | None) -> None:
+        if job is not None and job.status == Status.DONE:
+            self.standing.done += 1
+        else:
+            self.standing.failed += 1
 
 
 def set_aside(store: JobStore, results: Path, attempts: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -17,6 +18,7 @@ from hema_stream.service.daemon.folders import WatchedFolder, set_aside
 from hema_stream.service.daemon.notify import Notifier
 from hema_stream.service.parts import DISK, DISPATCHER, FOLDERS, STORE
 from hema_stream.service.serve import listening, told_to_stop
+from hema_stream.service.tasks import endless
 
 STATUS_EVERY = 5.0
 _log = structlog.get_logger(__name__)
@@ -46,7 +48,7 @@ async def run_daemon(
     async with listening(app, listen.host, listen.port, tls_context(listen.tls) if listen.tls else None, say):
         tasks = [asyncio.create_task(folder.run()) for folder in folders]
         beating = asyncio.create_task(notifier.beat(lambda: app[DISPATCHER].alive and not _fallen(tasks)))
-        telling = asyncio.create_task(_tell(app, notifier))
+        telling = asyncio.create_task(endless("status", partial(_tell, app, notifier)))
         notifier.ready()
         _log.info("ready", folders=[str(folder.standing.path) for folder in folders])
         try:

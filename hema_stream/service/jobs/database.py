@@ -15,7 +15,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 def open_database(url: str) -> Engine:
     """Open a database by SQLAlchemy's URL and bring its tables up to date."""
-    engine = create_engine(url)
+    engine = create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare)
     with engine.begin() as connection:
@@ -29,6 +29,6 @@ def open_database(url: str) -> Engine:
 def _prepare(connection: DBAPIConnection, record: Any) -> None:
     """Readers beside a writer, writers that wait for each other, and a sync at every commit."""
     cursor = connection.cursor()
-    for setting in ("journal_mode=WAL", "busy_timeout=10000", "synchronous=FULL"):
+    for setting in ("journal_mode=WAL", "busy_timeout=5000", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -16,6 +17,7 @@ from watched import put, running
 from hema_stream.service import warm
 from hema_stream.service.app import make_app
 from hema_stream.service.daemon import folders
+from hema_stream.service.daemon.folders import WatchedFolder
 from hema_stream.service.jobs import Origin
 from hema_stream.service.parts import DISK, DISPATCHER, STORE
 from hema_stream.service.submission import new_job
@@ -93,12 +95,42 @@ async def test_a_stop_in_between_costs_no_file_and_repeats_none(configured: Any,
 async def test_a_verdict_that_a_stop_prevented_is_given_by_the_next_start(configured: Any, inbox: Path) -> None:
     put(inbox, "a.png")
     async with running(configured(), _stubborn) as box:
-        await box.until(lambda: box.app[STORE].counts() == {"done": 1} and not box.folder._followed)
+        await box.until(lambda: box.app[STORE].counts() == {"done": 1})
+        await asyncio.sleep(0.2)
         assert box.names("claimed") == ["a.png"]
     async with running(configured()) as box:
         await box.until(lambda: box.names("done") == ["a.png"])
         assert box.stage.begun == []
         assert box.app[STORE].counts() == {"done": 1}
+
+
+@pytest.mark.parametrize(("number", "others"), [(errno.EPERM, True), (errno.ENOSPC, False)])
+async def test_a_verdict_that_cannot_be_given_is_given_later_and_stalls_no_other_file(
+    configured: Any, inbox: Path, monkeypatch: pytest.MonkeyPatch, number: int, others: bool
+) -> None:
+    """A file that alone cannot be moved takes nobody's place; on a full disk the others wait too."""
+    plain, stuck = WatchedFolder._verdict, True
+
+    async def failing(self: Any, claim: Any, job: Any) -> Any:
+        if stuck and (claim.name.startswith("a") or number == errno.ENOSPC):
+            raise OSError(number, "cannot be moved", claim.name)
+        return await plain(self, claim, job)
+
+    monkeypatch.setattr(WatchedFolder, "_verdict", failing)
+    put(inbox, "a1.png", "a2.png", "a3.png")
+    async with running(configured()) as box:
+        await box.until(lambda: box.app[STORE].counts().get("done") == (3 if others else 2))
+        put(inbox, "b.png")
+        if others:
+            await box.until(lambda: box.names("done") == ["b.png"])
+        else:
+            await asyncio.sleep(0.2)
+            assert box.app[STORE].counts() == {"done": 2}
+        stuck = False
+        await box.until(lambda: box.names("done") == ["a1.png", "a2.png", "a3.png", "b.png"])
+        await box.until(lambda: not box.folder._followed)
+        assert box.folder._room._value == 1  # the other is held for the file that is waited for
+        assert box.folder.standing.done == 4
 
 
 async def test_another_file_of_the_same_name_is_another_job(configured: Any, inbox: Path) -> None:

@@ -57,6 +57,7 @@ from hema_stream.service.scans import Scans
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.sites import Sites
 from hema_stream.service.tasks import endless
+from hema_stream.service.uploads import Uploads, queue_whole
 from hema_stream.service.viewer import Viewer
 
 ENDPOINTS = (
@@ -94,7 +95,7 @@ async def make_app(settings: ServiceSettings) -> web.Application:
     app = web.Application(middlewares=[measuring(metrics), problems], client_max_size=limits.http.body)
     app[SETTINGS], app[METRICS] = settings, metrics
     app[STORE], app[TOKENS], app[TICKETS] = JobStore(database), TokenStore(database), Tickets(limits.tickets)
-    app[RATES], app[VIEWER], app[UPLOADS] = Rates(limits.http), Viewer(limits.viewer), {}
+    app[RATES], app[VIEWER], app[UPLOADS] = Rates(limits.http), Viewer(limits.viewer), Uploads()
     app[SITES] = Sites(settings.site_choice, settings.results)
     await asyncio.to_thread(app[SITES].begin_with, settings.site)
     app[HUB] = LiveHub(limits.live)
@@ -127,6 +128,7 @@ def _described() -> Endpoint:
 
 async def _working(app: web.Application) -> AsyncIterator[None]:
     await app[DISK].look()
+    await asyncio.to_thread(queue_whole, app[STORE])
     await app[DISPATCHER].start()
     work = {"disk": app[DISK].watch, "retention": app[RETENTION].watch, "scans": app[SCANS].tend}
     upkeep = [asyncio.create_task(endless(what, loop)) for what, loop in work.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 
 from aiohttp import web
@@ -19,6 +18,7 @@ from hema_stream.service.retention import Retention
 from hema_stream.service.scans import Scans
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.sites import Sites
+from hema_stream.service.uploads import Uploads
 from hema_stream.service.viewer import Viewer
 
 SETTINGS = web.AppKey("settings", ServiceSettings)
@@ -29,7 +29,7 @@ TOKENS = web.AppKey("tokens", TokenStore)
 TICKETS = web.AppKey("tickets", Tickets)
 RATES = web.AppKey("rates", Rates)
 VIEWER = web.AppKey("viewer", Viewer)
-UPLOADS = web.AppKey("uploads", dict[str, asyncio.Lock])
+UPLOADS = web.AppKey("uploads", Uploads)
 DISK = web.AppKey("disk", Disk)
 FOLDERS = web.AppKey("folders", list[FolderStanding])
 RETENTION = web.AppKey("retention", Retention)

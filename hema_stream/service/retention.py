@@ -1,4 +1,7 @@
-"""Retention: uploads that were never finished, and uploaded images whose time is over. Results are never touched."""
+"""Retention: uploads that were never finished, and uploaded images whose time is over.
+
+Only files that a job of this database names are ever touched, and results never.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from pathlib import Path
 
 import structlog
 
-from hema_stream.service.jobs import Job, JobStore, Status
+from hema_stream.service.jobs import Job, JobStore, Origin, Status
 from hema_stream.service.jobs.store import Ending
 from hema_stream.service.part import Part
 from hema_stream.service.quantities import Seconds
+from hema_stream.service.uploads import Uploads, queue_if_whole
 
 EXPIRED = "expired"
 """Code of a job whose upload was not finished in time."""
@@ -38,14 +42,10 @@ def expiry(path: Path, limits: RetentionLimits) -> datetime:
 
 
 class Retention:
-    """Looks through the folder of uploads.
+    """Looks through the folder of uploads; those that a request is writing are left alone."""
 
-    Args:
-        locks: of uploads that a request is writing; they are left alone.
-    """
-
-    def __init__(self, uploads: Path, store: JobStore, locks: dict[str, asyncio.Lock], limits: RetentionLimits) -> None:
-        self._uploads, self._store, self._locks, self._limits = uploads, store, locks, limits
+    def __init__(self, folder: Path, store: JobStore, uploads: Uploads, limits: RetentionLimits) -> None:
+        self._folder, self._store, self._uploads, self._limits = folder, store, uploads, limits
 
     async def watch(self) -> None:
         """Look again and again; what goes wrong is logged and tried again."""
@@ -58,28 +58,29 @@ class Retention:
 
     async def sweep(self, now: datetime) -> None:
         """Remove what is over by now."""
-        for path in await asyncio.to_thread(lambda: sorted(self._uploads.iterdir())):
-            lock = self._locks.setdefault(path.stem, asyncio.Lock())
-            if lock.locked():
-                continue
-            async with lock:
-                await asyncio.to_thread(self._look_at, path, now)
-            self._locks.pop(path.stem, None)
+        for path in await asyncio.to_thread(lambda: sorted(self._folder.iterdir())):
+            if not self._uploads.busy(path.stem):
+                async with self._uploads.writing(path.stem):
+                    await asyncio.to_thread(self._look_at, path, now)
 
     def _look_at(self, path: Path, now: datetime) -> None:
         job = self._store.get(path.stem)
-        reason = self._why(path, job, now)
-        if reason is None:
+        if job is None or Path(job.path).name != path.name or job.origin != Origin.UPLOAD:
             return
-        if job is not None and reason == EXPIRED:
-            self._store.end(job.id, Ending(Status.CANCELLED, EXPIRED, "the upload was not finished in time"))
+        reason = self._why(path, job, now)
+        if reason is None or (reason == EXPIRED and not self._expired(job)):
+            return
         path.unlink(missing_ok=True)
         _log.info("upload removed", job=path.stem, reason=reason)
 
-    def _why(self, path: Path, job: Job | None, now: datetime) -> str | None:
+    def _expired(self, job: Job) -> bool:
+        """Give up an upload, if it still waits and is not whole after all."""
+        if queue_if_whole(self._store, job):
+            return False
+        return self._store.end(job.id, Ending(Status.CANCELLED, EXPIRED, "the upload was not finished in time"))
+
+    def _why(self, path: Path, job: Job, now: datetime) -> str | None:
         """Why a file goes; None where it stays."""
-        if job is None:
-            return "belongs to no job" if expiry(path, self._limits) < now else None
         if job.status == Status.UPLOADING:
             return EXPIRED if expiry(path, self._limits) < now else None
         keep = self._limits.images

@@ -33,11 +33,12 @@ class JobLimits(Part):
 
 
 class UploadLimits(Part):
-    """Sizes of uploads, bytes."""
+    """Sizes of uploads, bytes; ``patience``: seconds without a byte, then a request is ended."""
 
     most_bytes: PositiveInt
     spare_bytes: PositiveInt
     chunk: PositiveInt
+    patience: PositiveFloat
 
 
 class HttpLimits(Part):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,8 @@ def settings(tmp_path: Path) -> ServiceSettings:
     return ServiceSettings(data=tmp_path / "data", roots=(tmp_path / "root",), limits=limits)
 
 
-@pytest.fixture
-async def service(settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
+@asynccontextmanager
+async def started_service(settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
     monkeypatch.setattr(warm, "build_pipeline", pretend.build)
     monkeypatch.setattr(dispatch, "RETRY_AFTER", 0.01)
     async with TestClient(TestServer(await make_app(settings))) as client:
@@ -83,3 +84,15 @@ async def service(settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch) ->
         made.token = await made.scoped(Scope.ADMIN)
         yield made
         made.pretend.go.set()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Callable[[ServiceSettings], AbstractAsyncContextManager[Service]]:
+    """Start a service with settings of the test's own, and stop it; another one may follow."""
+    return lambda settings: started_service(settings, monkeypatch)
+
+
+@pytest.fixture
+async def service(settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
+    async with started_service(settings, monkeypatch) as made:
+        yield made

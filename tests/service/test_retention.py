@@ -12,6 +12,7 @@ import pytest
 from hema_stream.service.jobs import Job, JobStore, Origin, Status
 from hema_stream.service.jobs.database import open_database
 from hema_stream.service.retention import Retention, RetentionLimits
+from hema_stream.service.uploads import Uploads
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -38,7 +39,7 @@ def upload(store: JobStore, folder: Path, name: str, status: Status, **changes: 
 
 def keeping(store: JobStore, uploads: Path, images: str | None) -> Retention:
     limits = {"unfinished": "24 h", "images": images, "every": 1}
-    return Retention(uploads, store, {}, RetentionLimits.model_validate(limits))
+    return Retention(uploads, store, Uploads(), RetentionLimits.model_validate(limits))
 
 
 def age(path: Path, by: timedelta) -> None:
@@ -65,7 +66,9 @@ async def test_without_a_time_they_stay(store: JobStore, uploads: Path) -> None:
     assert old.exists()
 
 
-async def test_what_nobody_went_on_with_and_what_belongs_to_nobody_goes(store: JobStore, uploads: Path) -> None:
+async def test_what_nobody_went_on_with_goes_and_what_belongs_to_no_job_of_this_database_stays(
+    store: JobStore, uploads: Path
+) -> None:
     fresh = upload(store, uploads, "fresh", Status.UPLOADING)
     stale = upload(store, uploads, "stale", Status.UPLOADING)
     orphans = [uploads / "one.png", uploads / "two.png"]
@@ -74,7 +77,17 @@ async def test_what_nobody_went_on_with_and_what_belongs_to_nobody_goes(store: J
     for path in (stale, orphans[0]):
         age(path, 1.1 * DAY)
     await keeping(store, uploads, None).sweep(NOW)
-    assert [path.exists() for path in (fresh, stale, *orphans)] == [True, False, False, True]
+    assert [path.exists() for path in (fresh, stale, *orphans)] == [True, False, True, True]
     found = store.get("stale")
     assert found is not None
     assert (found.status, found.code) == ("cancelled", "expired")
+
+
+async def test_an_upload_that_is_whole_is_queued_and_not_given_up(store: JobStore, uploads: Path) -> None:
+    """Its last answer was lost, and nobody asked again."""
+    whole = upload(store, uploads, "whole", Status.UPLOADING, length=len(b"picture"))
+    age(whole, 2 * DAY)
+    await keeping(store, uploads, None).sweep(NOW)
+    found = store.get("whole")
+    assert found is not None
+    assert (found.status, whole.exists()) == ("queued", True)

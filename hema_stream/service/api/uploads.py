@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import errno
 import os
 import shutil
 from base64 import b64decode
@@ -15,8 +16,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,11 +26,14 @@ from hema_stream.service.api.models import Mpp, Priority
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, Header
 from hema_stream.service.api.slides import find
 from hema_stream.service.auth import Scope
-from hema_stream.service.jobs import Job, Origin, Status
+from hema_stream.service.jobs import Job, JobStore, Origin, Status
+from hema_stream.service.outage import DISK_FULL, outage_of
 from hema_stream.service.parts import DISPATCHER, SETTINGS, STORE, UPLOADS
 from hema_stream.service.problems import ProblemError
 from hema_stream.service.retention import EXPIRED, expiry
+from hema_stream.service.settings import UploadLimits
 from hema_stream.service.submission import new_job, safe_suffix
+from hema_stream.service.uploads import is_whole, queue_if_whole, sync_folder
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,expiration"
@@ -66,8 +70,7 @@ async def create(call: Call) -> web.Response:
         raise _problem(HTTPStatus.INSUFFICIENT_STORAGE, "disk", "the disk has no room for it")
     job = new_job(metadata.filename, folder, Origin.UPLOAD, mpp=metadata.mpp, priority=metadata.priority, length=length)
     job.path = str(folder / f"{job.id}{safe_suffix(metadata.filename)}")
-    await asyncio.to_thread(_begin, Path(job.path))
-    await asyncio.to_thread(app[STORE].add, job)
+    await asyncio.to_thread(_begin, app[STORE], job)
     return _answer(HTTPStatus.CREATED, {"Location": f"{PREFIX}/uploads/{job.id}", **_expires(app, job)})
 
 
@@ -75,6 +78,8 @@ async def offset(call: Call) -> web.Response:
     """How much of an upload has arrived."""
     _check_version(call.request)
     job = await _upload(call)
+    if not call.request.app[UPLOADS].busy(job.id):
+        await _queue_if_whole(call.request.app, job)
     headers = {"Upload-Offset": str(_arrived(job)), "Upload-Length": str(job.length), "Cache-Control": "no-store"}
     return _answer(HTTPStatus.OK, {**headers, **_expires(call.request.app, job)})
 
@@ -86,36 +91,66 @@ async def append(call: Call) -> web.Response:
     if request.content_type != MEDIA:
         raise _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media_type", f"the body must be {MEDIA}")
     job = await _upload(call)
-    lock = request.app[UPLOADS].setdefault(job.id, asyncio.Lock())
-    if lock.locked():
-        raise _problem(HTTPStatus.LOCKED, "locked", "another request is writing this upload")
-    async with lock:
-        job = await _upload(call)  # again: it may have expired before the lock was had
-        arrived = await _write(request, job)
-        if arrived == job.length and job.status == Status.UPLOADING:
-            await asyncio.to_thread(request.app[STORE].uploaded, job.id)
-            request.app[UPLOADS].pop(job.id, None)
-            request.app[DISPATCHER].wake()
+    async with request.app[UPLOADS].writing(job.id) as wanted:
+        job = await _upload(call)  # again: it may have expired before its turn came
+        try:
+            arrived = await _write(request, job, wanted)
+        finally:
+            # Whole is whole: whether the request's last byte, or its answer, gets through does not matter.
+            await _queue_if_whole(request.app, job)
     expires = _expires(request.app, job) if arrived != job.length else {}
     return _answer(HTTPStatus.NO_CONTENT, {"Upload-Offset": str(arrived), **expires})
 
 
-async def _write(request: web.Request, job: Job) -> int:
-    """Append a request's body; what arrives before a connection breaks is kept."""
+async def _queue_if_whole(app: web.Application, job: Job) -> None:
+    if await asyncio.to_thread(queue_if_whole, app[STORE], job):
+        app[DISPATCHER].wake()
+
+
+async def _write(request: web.Request, job: Job, wanted: asyncio.Event) -> int:
+    """Append a request's body; what arrives before a connection breaks, stalls or is taken over is kept."""
     path, length, arrived = Path(job.path), job.length or 0, _arrived(job)
     if request.headers.get("Upload-Offset") != str(arrived):
         raise _problem(HTTPStatus.CONFLICT, "offset", f"the upload stands at {arrived}")
-    file = await asyncio.to_thread(path.open, "ab")
+    limits = request.app[SETTINGS].limits.uploads
+    file = await asyncio.to_thread(path.open, "ab", buffering=0)
     try:
-        async for chunk in request.content.iter_chunked(request.app[SETTINGS].limits.uploads.chunk):
+        while chunk := await _next(request, limits, wanted):
             if arrived + len(chunk) > length:
                 raise _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "size", "more bytes than were announced")
-            await asyncio.to_thread(file.write, chunk)
+            await asyncio.to_thread(_grow, file, chunk, limits.spare_bytes)
             arrived += len(chunk)
-        await asyncio.to_thread(_sync, file)
+    except OSError as error:
+        if outage_of(error) != DISK_FULL:
+            raise
+        raise _problem(DISK_FULL.status, DISK_FULL.code, DISK_FULL.detail) from error
     finally:
-        await asyncio.to_thread(file.close)
+        await asyncio.to_thread(_sync, file)
     return arrived
+
+
+async def _next(request: web.Request, limits: UploadLimits, wanted: asyncio.Event) -> bytes:
+    """The next part of a body; empty at its end."""
+    reading, waiting = asyncio.ensure_future(request.content.read(limits.chunk)), asyncio.ensure_future(wanted.wait())
+    try:
+        await asyncio.wait({reading, waiting}, timeout=limits.patience, return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            return reading.result()
+        if wanted.is_set():
+            raise _problem(HTTPStatus.CONFLICT, "taken_over", "a newer request goes on with this upload")
+        raise _problem(HTTPStatus.REQUEST_TIMEOUT, "stalled", "nothing came for too long; go on from there")
+    finally:
+        reading.cancel()
+        waiting.cancel()
+
+
+def _grow(file: FileIO, chunk: bytes, spare: int) -> None:
+    """Append to a file, as long as the disk keeps its reserve: what was announced may not fit any more."""
+    if shutil.disk_usage(file.name).free - len(chunk) < spare:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file.name))
+    view = memoryview(chunk)
+    while view:
+        view = view[file.write(view) :]
 
 
 async def _upload(call: Call) -> Job:
@@ -128,7 +163,7 @@ async def _upload(call: Call) -> Job:
 
 
 def _unfinished(job: Job) -> bool:
-    return job.status == Status.UPLOADING and Path(job.path).is_file()
+    return job.status == Status.UPLOADING and Path(job.path).is_file() and not is_whole(job)
 
 
 def _expires(app: web.Application, job: Job) -> dict[str, str]:
@@ -143,14 +178,20 @@ def _arrived(job: Job) -> int:
     return Path(job.path).stat().st_size
 
 
-def _begin(path: Path) -> None:
-    with path.open("xb"):
-        pass
+def _begin(store: JobStore, job: Job) -> None:
+    """Write an upload down, then make its file: what lies in the folder is always some job's."""
+    store.add(job)
+    try:
+        with Path(job.path).open("xb"):
+            sync_folder(Path(job.path).parent)
+    except OSError:
+        store.delete(job.id)
+        raise
 
 
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def _sync(file: FileIO) -> None:
+    with file:
+        os.fsync(file.fileno())
 
 
 def _check_version(request: web.Request) -> None:

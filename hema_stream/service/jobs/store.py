@@ -173,6 +173,11 @@ class JobStore:
         with self._sessions() as session:
             return session.scalars(select(Job).where(Job.status == Status.RUNNING).order_by(Job.number)).all()
 
+    def waiting(self) -> Sequence[Job]:
+        """Jobs whose image has not arrived whole, as far as was written down."""
+        with self._sessions() as session:
+            return session.scalars(select(Job).where(Job.status == Status.UPLOADING)).all()
+
     def counts(self) -> dict[str, int]:
         """Number of jobs by status."""
         with self._sessions() as session:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from base64 import b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -84,22 +86,99 @@ async def test_a_wrong_offset_is_refused_with_the_right_one(service: Any) -> Non
     assert "100" in (await answer.json(content_type=None))["detail"]
 
 
-async def test_two_do_not_write_one_upload(service: Any) -> None:
+async def test_a_newer_request_takes_over_from_one_whose_client_is_gone_without_a_word(service: Any) -> None:
+    upload = await begun(service)
+    slide, go = upload.split("/")[-1], asyncio.Event()
+    (stored,) = (service.root.parent / "data" / "uploads").iterdir()
+
+    async def stalled() -> Any:
+        yield BODY[:100]
+        await go.wait()
+
+    first = asyncio.create_task(append(service, upload, 0, stalled()))
+    while stored.stat().st_size < 100:
+        await asyncio.sleep(0.01)
+    second = await append(service, upload, 100, BODY[100:])
+    assert second.status == 204
+    go.set()
+    assert (await first).status == 409
+    await service.until(slide, "done")
+    assert stored.read_bytes() == BODY
+
+
+async def test_a_request_that_stalls_is_ended_in_its_time(settings: Any, started: Any) -> None:
+    uploads = settings.limits.uploads.model_copy(update={"patience": 0.2})
+    limits = settings.limits.model_copy(update={"uploads": uploads})
+    async with started(replace(settings, limits=limits)) as service:
+        upload, go = await begun(service), asyncio.Event()
+
+        async def stalled() -> Any:
+            yield BODY[:100]
+            await go.wait()
+
+        answer = await append(service, upload, 0, stalled())
+        go.set()
+        assert answer.status == 408
+        assert (await service.ask("HEAD", upload, headers=TUS)).headers["Upload-Offset"] == "100"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_an_upload_whose_last_answer_was_lost_is_queued(service: Any, asked: bool) -> None:
+    """All bytes arrive, the request's end does not: with HEAD a client learns that it has finished."""
     upload = await begun(service)
     go = asyncio.Event()
 
-    async def slow() -> Any:
-        yield BODY[:100]
+    async def breaking() -> Any:
+        yield BODY
         await go.wait()
-        yield BODY[100:]
+        raise ConnectionResetError
 
-    first = asyncio.create_task(append(service, upload, 0, slow()))
-    while not any(lock.locked() for lock in service.app[UPLOADS].values()):
+    sending = asyncio.create_task(append(service, upload, 0, breaking()))
+    (stored,) = (service.root.parent / "data" / "uploads").iterdir()
+    while stored.stat().st_size < len(BODY):
         await asyncio.sleep(0.01)
-    second = await append(service, upload, 100, b"x" * 10)
     go.set()
-    assert second.status == 423
-    assert (await first).status == 204
+    await asyncio.gather(sending, return_exceptions=True)
+    if asked:
+        assert (await service.ask("HEAD", upload, headers=TUS)).headers["Upload-Offset"] == str(len(BODY))
+    await service.until(upload.split("/")[-1], "done")
+
+
+async def test_an_upload_that_was_whole_when_the_service_was_killed_is_queued_by_the_next_start(
+    settings: Any, started: Any
+) -> None:
+    async with started(settings) as service:
+        upload = await begun(service)
+        (stored,) = settings.uploads.iterdir()
+        stored.write_bytes(BODY)  # as far as the request had come; its end was never written down
+    async with started(settings) as service:
+        await service.until(upload.split("/")[-1], "done")
+
+
+async def test_an_upload_that_the_disk_has_no_room_for_any_more_is_told_and_gone_on_with_later(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that fitted one by one do not together: the disk keeps its reserve as they grow."""
+    upload = await begun(service)
+    await append(service, upload, 0, BODY[:1000])
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
+        answer = await append(service, upload, 1000, BODY[1000:])
+        assert (answer.status, (await answer.json(content_type=None))["code"]) == (507, "disk")
+    assert (await service.ask("HEAD", upload, headers=TUS)).headers["Upload-Offset"] == "1000"
+    assert (await append(service, upload, 1000, BODY[1000:])).status == 204
+    await service.until(upload.split("/")[-1], "done")
+
+
+async def test_an_upload_that_cannot_be_begun_leaves_nothing(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "no inode is left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        answer = await service.ask("POST", "/uploads", headers={**TUS, "Upload-Length": "5"})
+    assert (answer.status, (await answer.json(content_type=None))["code"]) == (507, "disk")
+    assert (await service.json("GET", "/slides"))["slides"] == []
 
 
 async def test_more_than_was_announced_is_refused(service: Any) -> None:
@@ -195,7 +274,7 @@ async def test_an_upload_that_has_expired_is_gone(service: Any) -> None:
     gone = await service.json("GET", f"/slides/{slide}")
     assert (gone["status"], gone["code"]) == ("cancelled", "expired")
     assert (await service.ask("HEAD", upload, headers=TUS)).status == 410
-    assert not service.app[UPLOADS]
+    assert not service.app[UPLOADS].busy(slide)
 
 
 async def test_an_upload_that_is_being_written_does_not_expire(service: Any) -> None:
@@ -208,7 +287,7 @@ async def test_an_upload_that_is_being_written_does_not_expire(service: Any) -> 
         yield BODY[100:]
 
     writing = asyncio.create_task(append(service, upload, 0, slow()))
-    while not any(lock.locked() for lock in service.app[UPLOADS].values()):
+    while not service.app[UPLOADS].busy(upload.split("/")[-1]):
         await asyncio.sleep(0.01)
     await service.app[RETENTION].sweep(datetime.now(UTC) + timedelta(days=2))
     go.set()

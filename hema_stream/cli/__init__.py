@@ -41,10 +41,14 @@ EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 4, 130
 
 def main() -> None:
     """Run the command line; whatever goes wrong is one line and an exit code; defects come with their traceback."""
+    from hema_stream.cli.shortage import raise_limits, shortage
+    from hema_stream.cli.streams import guard_streams
     from hema_stream.core.errors import ConfigError, HemaError
     from hema_stream.core.heap import bound_heap
     from hema_stream.flow.errors import FlowError, PropertyError
 
+    out = guard_streams()
+    raise_limits()
     bound_heap()
     _log_to_stderr()
     try:
@@ -52,6 +56,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
+    except SystemExit as leaving:
+        code = leaving.code
     except (click.Abort, KeyboardInterrupt):
         code = _told("interrupted", EXIT_INTERRUPTED)
     except (ConfigError, PropertyError) as error:
@@ -59,10 +65,17 @@ def main() -> None:
     except (HemaError, FlowError) as error:
         code = _told(f"error: {error}", EXIT_FAILED)
     except Exception as error:
-        traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        code = _told(f"error: {what} (a defect of hema-stream: report it with the lines above)", EXIT_FAILED)
-    sys.exit(code if isinstance(code, int) else 0)
+        code = _told(f"error: {shortage(error) or _defect(error)}", EXIT_FAILED)
+    code = code if isinstance(code, int) else 0
+    sys.stdout.flush()
+    if out.lost is not None:
+        code = _told(f"error: standard output: {out.lost.strerror}", code or EXIT_FAILED)
+    sys.exit(code)
+
+
+def _defect(error: Exception) -> str:
+    traceback.print_exc()
+    return f"{type(error).__name__}: {error} (a defect of hema-stream: report it with the lines above)"
 
 
 def _told(line: str, code: int) -> int:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LOCK = ".hema-stream.lock"
 PARTIAL = ".partial"
 """Ending of a file that is being written, or that a killed run left; the next writer removes it."""
+CLAIM = f".claim{PARTIAL}"
+"""Tells a folder that a run made and did not fill from one that is somebody's."""
 
 
 class Claims:
@@ -51,6 +53,7 @@ class Claims:
         folder = self._out / image.id
         try:
             folder.mkdir()
+            (folder / CLAIM).touch()
             self._made.append(folder)
         except FileExistsError as error:
             if not force and not _is_free(folder):
@@ -66,6 +69,8 @@ class Claims:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Let go, and remove what this run made and did not fill."""
         for folder in self._made:
+            with suppress(OSError):
+                (folder / CLAIM).unlink(missing_ok=True)
             _remove_empty(folder)
         with suppress(OSError):  # another run goes on
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,8 +129,9 @@ def claimed(
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a killed run was about to write."""
-    return folder.is_dir() and all(entry.name.startswith(".") and entry.suffix == PARTIAL for entry in folder.iterdir())
+    """Whether a folder holds what a killed run was about to write, and nothing else."""
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return bool(names) and all(name.startswith(".") and name.endswith(PARTIAL) for name in names)
 
 
 def _remove_empty(folder: Path) -> None:

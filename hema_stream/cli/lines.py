@@ -30,14 +30,19 @@ def outcome_line(outcome: Finished, out: Path) -> str:
     if outcome.error is not None:
         return complaint(outcome)
     if outcome.head is None:
-        return f"{outcome.status}: {outcome.image.path}"
+        return printable(f"{outcome.status}: {outcome.image.path}")
     return _summary(outcome.head, out / outcome.image.id)
 
 
 def complaint(outcome: Finished) -> str:
     """Say what went wrong with an image, whether or not the error itself names the file."""
     path, error = str(outcome.image.path), str(outcome.error)
-    return f"{outcome.status}: {error if path in error else f'{path}: {error}'}"
+    return printable(f"{outcome.status}: {error if path in error else f'{path}: {error}'}")
+
+
+def printable(text: str) -> str:
+    """One line of text: what moves a cursor, colours a terminal or is no letter is told by its number."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def differential(white: Mapping[str, int]) -> str:
@@ -81,7 +86,7 @@ def _summary(head: ReportHead, folder: Path) -> str:
         f"{f' ({white})' if white else ''}, {counts.platelet_count:,} platelets"
     )
     notes = _notes(head)
-    return f"{found} -> {folder}{f' [{notes}]' if notes else ''}{_asked_for(head)}"
+    return f"{found} -> {printable(str(folder))}{f' [{notes}]' if notes else ''}{_asked_for(head)}"
 
 
 def _asked_for(head: ReportHead) -> str:

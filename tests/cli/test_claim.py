@@ -66,12 +66,17 @@ def test_results_and_foreign_files_are_kept_without_force(tmp_path: Path) -> Non
     assert codes(tmp_path, force=True) == {"a": "free", "b": "free"}
 
 
+def test_an_empty_folder_of_somebodys_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert codes(tmp_path) == {"a": "exists", "b": "free"}
+
+
 def test_what_was_made_and_not_filled_goes_again(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with claimed(out, IMAGES, False) as (free, _):
         assert free == IMAGES
         (out / "a" / "report.json").write_text("{}")
-    assert {path.name for path in out.iterdir()} == {"a"}
+    assert {path.name for path in out.rglob("*")} == {"a", "report.json"}
     with claimed(tmp_path / "never", IMAGES, False):
         pass
     assert not (tmp_path / "never").exists()

@@ -68,8 +68,10 @@ def decoded(field: Field, scan: Scan) -> NDArray[np.uint8]:
             what = f"declares {frame.width} x {frame.height} px of {frame.precision} bits"
             raise _refused(f"{what}, not {scan.width} x {scan.height} of 8", place)
         return PlainDecoder().decode([field.data])[0]
-    except (BrokenJpegError, ValueError, IndexError) as error:
-        raise _refused(f"cannot be decoded: {error}", place) from error
+    except BrokenJpegError as error:
+        raise _refused(f"cannot be decoded: it {error.said}", place) from error
+    except (ValueError, IndexError) as error:
+        raise _refused("cannot be decoded: it is no JPEG", place) from error
 
 
 def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ class BrokenJpegError(ValueError):
     def __init__(self, index: int, reason: str, cut: bool) -> None:
         super().__init__(f"broken JPEG: {reason}")
         self.index, self.cut = index, cut
-        self.said = "is cut short" if cut else "its data are damaged"
+        self.said = "is cut short" if cut else "holds damaged data"
 
 
 class JpegDecoder(Protocol):

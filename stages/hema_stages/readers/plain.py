@@ -59,7 +59,7 @@ def _decode_jpeg(path: Path, decoder: JpegDecoder) -> NDArray[np.uint8]:
         return decoder.decode([path.read_bytes()])[0]
     except BrokenJpegError as error:
         code = InputCode.TRUNCATED if error.cut else InputCode.UNREADABLE
-        raise _broken(path, f"is a broken JPEG: {error.said}", code) from error
+        raise _broken(path, f"is a broken JPEG: it {error.said}", code) from error
 
 
 def _decode_png(path: Path) -> NDArray[np.uint8]:
@@ -71,7 +71,9 @@ def _decode_png(path: Path) -> NDArray[np.uint8]:
     except (RuntimeError, ValueError) as error:
         cut = END not in data[-64:]
         code = InputCode.TRUNCATED if cut else InputCode.UNREADABLE
-        raise _broken(path, f"is a broken PNG: {'it is cut short' if cut else 'its data are damaged'}", code) from error
+        raise _broken(
+            path, f"is a broken PNG: {'it is cut short' if cut else 'it holds damaged data'}", code
+        ) from error
     return without_alpha(pixels) if pixels.shape[-1] == 4 else pixels
 
 

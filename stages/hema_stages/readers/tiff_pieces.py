@@ -75,7 +75,7 @@ class Pieces:
             for place, pixels in zip(present, self._decoder.decode(streams), strict=True):
                 pieces[place] = self._filled(pixels)
         except BrokenJpegError as error:
-            raise self._broken(indices[present[error.index]], error.said) from error
+            raise self._broken(indices[present[error.index]], f"it {error.said}") from error
         return pieces
 
     def _stored(self, index: int) -> bytes:
@@ -89,11 +89,11 @@ class Pieces:
             frame = frame_of(data)
             stream = whole_stream(data, self._tables, int(self._page.photometric) == YCBCR)
         except (ValueError, IndexError) as error:
-            raise self._broken(index, "is no JPEG") from error
+            raise self._broken(index, "it is no JPEG") from error
         if frame.width > self.width or frame.height > self.height:
-            raise self._broken(index, f"declares {frame.width} x {frame.height} px, more than a piece has")
+            raise self._broken(index, f"it declares {frame.width} x {frame.height} px, more than a piece has")
         if (frame.components, frame.precision) != (3, 8):
-            raise self._broken(index, f"has {frame.components} components of {frame.precision} bits, not 3 of 8")
+            raise self._broken(index, f"it has {frame.components} components of {frame.precision} bits, not 3 of 8")
         return stream
 
     def _decode_other(self, index: int) -> Pixels:
@@ -104,7 +104,7 @@ class Pieces:
         if not written:
             return self._unwritten()
         if len(written) < planes:
-            raise self._broken(index, "lacks a colour")
+            raise self._broken(index, "it lacks a colour")
         return to_rgb(written[0] if planes == 1 else np.concatenate(written, axis=2), page)
 
     def _samples(self, index: int, planes: int) -> Pixels | None:
@@ -124,10 +124,10 @@ class Pieces:
         except MemoryError:
             raise
         except Exception as error:  # every codec has errors of its own
-            raise self._broken(index, "its data are damaged") from error
+            raise self._broken(index, "it holds damaged data") from error
         fits = pixels.ndim == 3 and pixels.shape[2] == channels and pixels.dtype == np.uint8
         if not fits or pixels.shape[0] > self.height or pixels.shape[1] > self.width or pixels.shape[0] < rows:
-            raise self._broken(index, "is no picture of the size and colours that the page tells")
+            raise self._broken(index, "it is no picture of the size and colours that the page tells")
         return pixels
 
     def _unpacked(self, data: bytes, codec: Any, shape: tuple[int, int, int]) -> Pixels:

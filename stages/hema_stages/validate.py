@@ -86,7 +86,8 @@ class Validate(Transform[InputImage, Slide]):
     def _check_size(self, found: Probe, path: Path) -> None:
         top, place = found.levels[0], str(path)
         size, tile = f"{top.width} x {top.height} px", found.tile[0] * found.tile[1]
-        if found.reader == "plain" and top.width * top.height > min(self.max_pixels, self.max_bytes // 3):
+        whole = max(top.width * top.height, tile)  # pieces may be declared larger than the picture
+        if found.reader == "plain" and whole > min(self.max_pixels, self.max_bytes // 3):
             limit = f"{self.max_pixels / 1e6:.0f} MPix or {self.max_bytes / (1 << 20):.0f} MiB"
             remedy = "store large pictures as tiled pyramidal TIFF, or raise validate.max_pixels and max_bytes"
             raise InputError(f"declares {size}, more than {limit}", place=place, remedy=remedy, code=InputCode.BOMB)

@@ -225,6 +225,15 @@ class TestPlainPictures:
         path.write_bytes(data)
         assert code_of(path) == "bomb"
 
+    def test_pieces_that_are_declared_larger_than_any_picture(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif"
+        planes = np.moveaxis(NOISE, -1, 0)
+        tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate", tile=(256, 256), compression="lzw")
+        with tifffile.TiffFile(path, mode="r+") as file:
+            for name in ("TileWidth", "TileLength"):
+                file.pages.first.tags[name].overwrite(60_000)
+        assert code_of(path) == "bomb"
+
     def test_sixteen_bit_png(self, tmp_path: Path) -> None:
         import imagecodecs
 

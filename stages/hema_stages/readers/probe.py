@@ -48,7 +48,7 @@ class Probe:
         levels: largest first, as they stand upright.
         mpp: microns a level-0 pixel, where the file tells one that can be true.
         alpha: whether it has a channel that is dropped.
-        tile: (width, height) of the largest piece that is decoded at once; the whole of a plain picture.
+        tile: (width, height) of the largest piece that is decoded at once; of a PNG or JPEG the whole.
         orientation: how levels in tiles are stored (Exif's numbers).
     """
 

@@ -42,7 +42,7 @@ def _described(pages: list[Any], reader: str, file: Any) -> Probe:
     turn = orientation(orientation_of(pages[0]))
     sizes = [upright_size((int(page.imagewidth), int(page.imagelength)), turn) for page in pages]
     levels = tuple(Level(width, height, sizes[0][0] / width) for width, height in sizes)
-    tile = max(map(piece_size, pages), key=lambda size: size[0] * size[1]) if reader == "tiled" else sizes[0]
+    tile = max(map(piece_size, pages), key=lambda size: size[0] * size[1])
     return Probe(reader, levels, tiff_scale(file, pages[0]), pages[0].samplesperpixel == 4, tile, turn)
 
 

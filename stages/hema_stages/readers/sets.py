@@ -9,7 +9,7 @@ from typing import Any
 ENTRIES = frozenset({".vms", ".vmu", ".mrxs"})
 """Endings of files that name others: Hamamatsu's key files, and MIRAX, whose index lies in a folder of its name."""
 MOST_TEXT = 1 << 20
-_PART = re.compile(rb"\A\s*([^=\[]*(?:file|macroimage)[^=]*?)\s*=\s*(.*?)\s*\Z", re.IGNORECASE)
+_WORDS = (b"file", b"macroimage")
 _COUNTS = frozenset({b"file_count"})
 _DICOM_AT, _DICOM = 128, b"DICM"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -51,12 +51,13 @@ def _names(index: Path) -> list[str]:
         raise OutsideError(index.name)
     names = []
     for line in re.split(rb"[\r\n]", text):
-        told = _PART.match(line)
-        if told is None or told[1].lower() in _COUNTS or not told[2]:
+        key, _, value = (side.strip() for side in line.partition(b"="))
+        key = key.lower()
+        if not value or key in _COUNTS or not any(word in key for word in _WORDS):
             continue
-        if re.search(rb"[/\\\0]", told[2]) or told[2] == b"..":
+        if re.search(rb"[/\\\0]", value) or value == b"..":
             raise OutsideError(index.name)
-        names.append(told[2].decode("utf-8", "surrogateescape"))
+        names.append(value.decode("utf-8", "surrogateescape"))
     return names
 
 

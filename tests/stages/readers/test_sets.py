@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import numpy as np
 import pydicom
 import pytest
@@ -143,6 +145,14 @@ class TestAFileThatNamesOthers:
     def test_of_which_one_was_not_submitted_is_refused(self, tmp_path, picture):
         path = write_vms(tmp_path / "slides", picture)
         assert code_of(path, (path.parent / "map.jpg", path.parent / "macro.jpg")) == "several_files"
+
+    def test_an_index_of_any_text_costs_no_time(self, tmp_path):
+        (tmp_path / "a.vms").write_bytes(b"file" * 250_000)
+        (tmp_path / "b.vms").write_bytes(b"ImageFile=" + b"file" * 250_000)
+        (tmp_path / "c.vms").write_bytes(b"file=x\n" * 1_000_000)
+        began = process_time()
+        assert "several_files" in found(tmp_path)[1]
+        assert process_time() - began < 5
 
     def test_mirax_is_held_to_the_same(self, tmp_path):
         (tmp_path / "a.mrxs").write_bytes(b"")

@@ -123,10 +123,17 @@ class Dispatcher:
         """Whether a scan was opened in the pipeline and has not ended."""
         return job_id in self._scans
 
-    def lose_scan(self, job: Job) -> None:
-        """End a scan of which nothing is left to go on with."""
+    def lose_scan(self, job: Job, why: str = "") -> None:
+        """End a scan of which nothing is left to go on with, or what is cannot be read."""
         self._hub.begin(job.id, job.name)
-        self._slide_ended(job.id, Status.FAILED, INTERRUPTED)
+        damaged = HemaError(f"cannot be gone on with: {why}", remedy=INTERRUPTED.remedy, code="damaged")
+        self._slide_ended(job.id, Status.FAILED, damaged if why else INTERRUPTED)
+
+    async def fail_scan(self, slide: str, error: Exception) -> None:
+        """End a scan that something here has failed."""
+        self._slide_ended(slide, Status.FAILED, error)
+        if self.pipeline.running:
+            await self.pipeline.cancel(slide)
 
     async def cancel(self, job_id: str) -> None:
         """Cancel a job, waiting or under way.

@@ -123,7 +123,7 @@ async def _write(request: web.Request, job: Job, wanted: asyncio.Event) -> int:
     except OSError as error:
         if outage_of(error) != DISK_FULL:
             raise
-        raise _problem(DISK_FULL.status, DISK_FULL.code, DISK_FULL.detail) from error
+        raise _problem(HTTPStatus(DISK_FULL.status), DISK_FULL.code, DISK_FULL.detail) from error
     finally:
         await asyncio.to_thread(_sync, file)
     return arrived

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
+
+Durability = Literal["group", "none"]
 
 
 class IngestLimits(BaseModel):
-    """Sizes in bytes, times in seconds, lengths in um."""
+    """Sizes in bytes, times in seconds, lengths in um.
+
+    Attributes:
+        durability: ``group`` acknowledges fields once they lie on the disk, so that a loss of power takes none.
+        sealed: regions that a scan without a grid may seal.
+        messages: that a connection may send without credits, a second; more of them wait.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,6 +32,9 @@ class IngestLimits(BaseModel):
     heartbeat: PositiveFloat
     interval: PositiveFloat
     patience: PositiveFloat
+    durability: Durability
+    sealed: PositiveInt
+    messages: PositiveFloat
 
     def window(self, field_bytes: int) -> int:
         """Fields of so many decoded bytes that may be under way before they are tiles: at least those to fit on."""

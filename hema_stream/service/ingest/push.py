@@ -131,6 +131,8 @@ class Push:
         sealed = _box(said.sealed)
         if sealed is not None and not (sealed[0] < sealed[2] and sealed[1] < sealed[3]):
             return Refusal("sealed", "x0 < x1 and y0 < y1")
+        if sealed is not None and sealed not in self.sealed and len(self.sealed) >= self.limits.sealed:
+            return Refusal("sealed", f"a scan seals at most {self.limits.sealed} regions here")
         if said.index > self.watermark or (sealed is not None and sealed not in self.sealed):
             self.watermark = max(self.watermark, said.index)
             if sealed is not None:

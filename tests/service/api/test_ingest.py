@@ -13,15 +13,18 @@ from typing import Any
 import msgpack
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
+from sqlalchemy import text
 from test_docs import blocks
 
 from hema_stream.cli.scan.faults import Faults, plan_course
 from hema_stream.cli.scan.picture import Cut
 from hema_stream.cli.scan.scanner import Scanner
-from hema_stream.core.scan_folder import kept_fields
+from hema_stream.core.scan_folder import CLOSED, DECLARATION, kept_fields
 from hema_stream.service.auth import Scope
 from hema_stream.service.parts import DISPATCHER, SCANS, SETTINGS, STORE
 from hema_stream.service.recovery import recover
+from hema_stream.service.settings import ServiceSettings
+from hema_stream.service.spool import JOURNAL
 
 OPENING = {"name": "scan", "width": 64, "height": 64, "mpp": 0.5}
 GRID = {"columns": 5, "rows": 4, "step_x": 30.0, "step_y": 30.0}
@@ -185,8 +188,9 @@ async def test_a_scan_goes_on_after_the_pipeline_has_failed(service: Any) -> Non
         await scanner.hear("credit")
         await scanner.say(**field(0))
         await scanner.say(**field(2))
-        for _ in range(2):
-            await scanner.hear("ack")
+        acknowledged: list[int] = []
+        while len(acknowledged) < 2:
+            acknowledged += (await scanner.hear("ack"))["accepted"]
         fatal = await service.submit("fatal-1")
         assert (await scanner.hear("error"))["code"] == "restarted"
     ended, closed = "", False
@@ -397,3 +401,90 @@ async def test_a_scanner_of_scan_sim_that_is_cancelled_gives_its_scan_up(service
         scanning.cancel()
         await asyncio.gather(scanning, return_exceptions=True)
     await service.until(scanner.told.slide, "cancelled")
+
+
+async def acknowledged(scanner: Line, indices: range) -> None:
+    await scanner.hear("credit")
+    for index in indices:
+        await scanner.say(**field(index))
+    got: set[int] = set()
+    while got != set(indices):
+        got |= set((await scanner.hear("ack"))["accepted"])
+
+
+async def test_a_watermark_is_known_after_a_restart_and_reaches_the_pipeline_again(
+    settings: ServiceSettings, started: Any
+) -> None:
+    async with started(settings) as service:
+        info = await opened(service)
+        async with line(service, info["url"]) as scanner:
+            await acknowledged(scanner, range(3))
+            for index in (3, 5, 7):
+                await scanner.say(type="watermark", index=index)
+            while "7" not in (settings.scans / info["slide"] / JOURNAL).read_text():
+                await asyncio.sleep(0.01)
+    async with started(settings) as service:
+        async with line(service, info["url"]) as scanner:
+            hello = await scanner.hear("hello")
+            assert (hello["received"], hello["watermark"]) == ([[0, 2]], 7)
+            await scanner.hear("credit")
+            await scanner.say(**field(5))
+            assert (await scanner.hear("refused"))["code"] == "late"
+        while not survey(service).passed[info["slide"]]:
+            await asyncio.sleep(0.01)
+        assert [passed.through for passed in survey(service).passed[info["slide"]]] == [7]
+
+
+async def test_a_field_whose_file_is_torn_is_asked_for_again_though_the_scan_was_closed(
+    settings: ServiceSettings, started: Any
+) -> None:
+    async with started(settings) as service:
+        info = await opened(service)
+        survey(service).hold = True
+        async with line(service, info["url"]) as scanner:
+            await acknowledged(scanner, range(5))
+            await scanner.say(type="watermark", index=4)
+            await scanner.say(type="close", fields=5)
+            while not (settings.scans / info["slide"] / CLOSED).exists():
+                await asyncio.sleep(0.01)
+            survey(service).go.set()
+    engine = service.app[STORE]._sessions.kw["bind"]
+    with engine.begin() as connection:  # as if the power had gone before its end was written down
+        connection.execute(text("UPDATE jobs SET status = 'running'"))
+    rmtree(settings.results / info["slide"], ignore_errors=True)
+    fields = {kept.index: kept.path for kept in kept_fields(settings.scans / info["slide"])}
+    fields[1].write_bytes(b"")
+    fields[2].write_bytes(b"pic")
+    fields[3].write_bytes(bytes(7))
+    async with started(settings) as service, line(service, info["url"]) as scanner:
+        hello = await scanner.hear("hello")
+        assert (hello["received"], hello["watermark"], hello["closed"]) == ([[0, 0], [4, 4]], 0, False)
+        await acknowledged(scanner, range(1, 4))
+        await scanner.say(type="close", fields=5)
+        assert (await scanner.hear("end"))["status"] == "done"
+        assert sorted(survey(service).fields[info["slide"]]) == list(range(5))
+
+
+@pytest.mark.parametrize("document", [b"", b'{"owner": "x"}', b"[]", b'{"owner": "x", "opening": {}}'])
+async def test_a_damaged_scan_fails_alone_and_says_so(settings: ServiceSettings, started: Any, document: bytes) -> None:
+    async with started(settings) as service:
+        info = await opened(service)
+    (settings.scans / info["slide"] / DECLARATION).write_bytes(document)
+    async with started(settings) as service:
+        failed = await service.until(info["slide"], "failed")
+        assert failed["code"] == "damaged"
+        await service.until(await service.submit("a.png"), "done")
+
+
+async def test_a_scan_that_fails_within_is_ended_and_its_scanner_told(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = await opened(service)
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("injected")
+
+    monkeypatch.setattr(service.app[DISPATCHER].pipeline, "push", broken)
+    async with line(service, info["url"]) as scanner:
+        await scanner.say(**field(0))
+        assert (await scanner.hear("end"))["status"] == "failed"

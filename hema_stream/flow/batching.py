@@ -45,7 +45,7 @@ class BatchRunner(Runner):
 
     async def drive(self) -> None:
         """Collect and work until cancelled."""
-        self._turn.extend(self.inbound.items())
+        self._pads = list(self.inbound.items())
         turns = 0
         while True:
             while not self.collector.full and (taken := self._take()):
@@ -68,7 +68,7 @@ class BatchRunner(Runner):
     def _take(self) -> tuple[str, Event] | None:
         if self.run.paused:
             return None
-        return next(((pad, event) for pad, link in self._turn if (event := link.pop()) is not None), None)
+        return self._next()
 
     def _wake_with_rows(self) -> None:
         if self.collector.rows:
@@ -155,6 +155,8 @@ class BatchRunner(Runner):
             return await self._recover(error, parts, rows, tries)
         finally:
             self._note_call(perf_counter() - began)
+            for part in parts:
+                self.usage.charge(part.slide, (perf_counter() - began) * rows_of(part.item) / rows)
         self._grow()
         return [[result] for result in out]
 

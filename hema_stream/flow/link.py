@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from time import perf_counter
 
 from hema_stream.flow.events import Buffer, Eos, Event, StreamStart
 from hema_stream.flow.statistics import LinkStatistics
+from hema_stream.flow.turns import Turns, Usage
 
-LOW_TURN = 8
-"""Of so many events that are taken, one is of a slide of lower priority, if any waits."""
+NONE_READY = (1 << 62, 0.0)
 
 LOOKED_AT = 64
 """Of those who wait for room, how many are looked at when there is some."""
@@ -40,21 +40,25 @@ class Link:
         name: ``a.src -> b.sink``.
         max_items, max_bytes: limits.
         wake: called when there is something to pop.
+        usage: what the stage behind has worked for each slide.
     """
 
-    def __init__(self, name: str, max_items: int, max_bytes: int, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, max_items: int, max_bytes: int, wake: Callable[[], None], usage: Usage | None = None
+    ) -> None:
         if max_items < 1 or max_bytes < 1:
             raise ValueError(f"{name}: a link holds at least one item and one byte")
         self.name, self.max_items, self.max_bytes, self._wake = name, max_items, max_bytes, wake
         self._most, self._most_bytes = max(max_items * 3 // 4, 1), max(max_bytes * 3 // 4, 1)
         self._lanes: dict[str, deque[Event]] = {}
-        self._ready: OrderedDict[str, deque[Event]] = OrderedDict()
+        self._usage = usage or Usage()
+        self._ready = Turns(self._usage)
         self._held: set[str] = set()
         self._counts: dict[str, int] = {}
         self._sizes: dict[str, int] = {}
         self._priorities: dict[str, int] = {}
         self._waiting: deque[_Waiting] = deque()
-        self._pops = self._length = 0
+        self._length = 0
         self._items = self._bytes = self._in = self._out = self._bytes_in = 0
         self._high = self._high_bytes = 0
         self._blocked = 0.0
@@ -103,14 +107,13 @@ class Link:
         ready = self._ready
         if not ready:
             return None
-        slide = next(iter(ready)) if len(ready) == 1 else self._choose()
-        lane = ready[slide]
+        slide = ready.next()
+        lane = self._lanes[slide]
         event = lane.popleft()
         self._length -= 1
         if not lane:
-            del ready[slide], self._lanes[slide]
-        elif len(ready) > 1:
-            ready.move_to_end(slide)
+            ready.discard(slide)
+            del self._lanes[slide]
         if not isinstance(event, StreamStart | Eos):
             self._out += isinstance(event, Buffer)
             self._uncount(slide, 1, event.nbytes if isinstance(event, Buffer) else 0)
@@ -118,21 +121,26 @@ class Link:
                 self._admit()
         return event
 
+    def rank(self) -> tuple[int, float]:
+        """How urgent the next event is, to compare links with; the lower the sooner, and last where there is none."""
+        return self._ready.rank() if self._ready else NONE_READY
+
     def hold(self, slide: str) -> None:
         """Give out nothing of a slide until ``release``."""
         self._held.add(slide)
-        self._ready.pop(slide, None)
+        self._ready.discard(slide)
 
     def release(self, slide: str) -> None:
         """Give out a slide's events again."""
         self._held.discard(slide)
-        if slide in self._lanes:
-            self._ready.setdefault(slide, self._lanes[slide])
+        if slide in self._lanes and slide not in self._ready:
+            self._ready.add(slide, self._priorities.get(slide, 0))
 
     def purge(self, slide: str) -> None:
         """Throw away all that is queued of a slide, or waits to enter."""
         self._length -= len(self._lanes.pop(slide, ()))
-        self._ready.pop(slide, None)
+        self._ready.discard(slide)
+        self._usage.forget(slide)
         self._uncount(slide, self._counts.get(slide, 0), self._sizes.get(slide, 0))
         self._priorities.pop(slide, None)
         self._held.discard(slide)
@@ -160,18 +168,6 @@ class Link:
             self._blocked,
         )
 
-    def _choose(self) -> str:
-        """The first of the highest priority; once in ``LOW_TURN`` times the first of a lower one."""
-        priority = self._priorities.get
-        best = first = next(iter(self._ready))
-        for slide in self._ready:
-            if priority(slide, 0) > priority(best, 0):
-                best = slide
-        self._pops += 1
-        if self._pops % LOW_TURN == 0:
-            return next((slide for slide in self._ready if priority(slide, 0) < priority(best, 0)), first)
-        return best
-
     def _fits(self, nbytes: int) -> bool:
         return not self._items or (self._items < self.max_items and self._bytes + nbytes <= self.max_bytes)
 
@@ -191,7 +187,7 @@ class Link:
         lane.append(event)
         self._length += 1
         if slide not in self._ready and slide not in self._held:
-            self._ready[slide] = lane
+            self._ready.add(slide, self._priorities.get(slide, 0))
         self._wake()
 
     def _count(self, event: Event, nbytes: int) -> None:
@@ -221,9 +217,12 @@ class Link:
 
     def _admit(self) -> None:
         """Let in those who wait, in the order of waiting, as far as their shares and the limits go."""
-        if not self._waiting or self._items >= self.max_items:
-            return
-        entered = [waiting for waiting in islice(self._waiting, LOOKED_AT) if self._let_in(waiting)]
+        entered = []
+        for waiting in islice(self._waiting, LOOKED_AT):
+            if self._items >= self.max_items:
+                break
+            if self._let_in(waiting):
+                entered.append(waiting)
         for waiting in entered:
             self._waiting.remove(waiting)
 

@@ -212,7 +212,7 @@ class Pipeline:
         self._tasks = [asyncio.create_task(runners[name].drive(), name=name) for name in sinks_first]
         for task in self._tasks:
             task.add_done_callback(self._run.watch)
-        self._watchdog = LoopWatchdog(lambda stage, text: self._run.warn("", stage, text), self._in_threads)
+        self._watchdog = LoopWatchdog(self._run.note_held, self._in_threads)
         self._watchdog.start()
         self.play()
 

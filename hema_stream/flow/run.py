@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -38,6 +39,7 @@ class Run:
         self.take_leave: Callable[[str, Outcome], Coroutine[Any, Any, None]]
         self.paused = self.stopping = False
         self.failure: BaseException | None = None
+        self._held = 0.0
         self.settled = asyncio.Event()
         self.playing = asyncio.Event()
 
@@ -102,6 +104,12 @@ class Run:
         """Put a warning on the bus and in the log."""
         _log.warning("flow", stage=stage, slide=slide, text=text)
         self._bus.post(WarningMessage(slide, text, stage))
+
+    def note_held(self, stage: str, what: str, seconds: float) -> None:
+        """Warn of whoever has held the loop or the interpreter; once, whoever notices."""
+        if monotonic() - seconds >= self._held:
+            self.warn("", stage, f"the {what} was held {seconds * 1000:.0f} ms")
+        self._held = monotonic()
 
     def fail_slide(self, slide: str, error: BaseException) -> None:
         """Fail one slide; the others do not notice."""

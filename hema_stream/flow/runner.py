@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
@@ -21,6 +20,7 @@ from hema_stream.flow.run import Run
 from hema_stream.flow.slide_run import Job, SlideRun
 from hema_stream.flow.stage import Sink, Stage, template_of
 from hema_stream.flow.statistics import CallTimer
+from hema_stream.flow.turns import Usage
 from hema_stream.flow.watchdog import LIMIT
 
 TURN = 64
@@ -40,7 +40,8 @@ class Runner:
         self.outlet = Outlet(stage, self.executor, run)
         self.busy = self._jobs = self._active = 0
         self._wake = asyncio.Event()
-        self._turn: deque[tuple[str, Link]] = deque()
+        self._pads: list[tuple[str, Link]] = []
+        self.usage = Usage()
         self._blocked: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._inline = isinstance(self.executor, LoopExecutor)
@@ -57,7 +58,7 @@ class Runner:
 
     async def drive(self) -> None:
         """Take events until cancelled."""
-        self._turn.extend(self.inbound.items())
+        self._pads = list(self.inbound.items())
         while True:
             for _ in range(TURN):
                 if (taken := self._take()) is None:
@@ -74,14 +75,13 @@ class Runner:
     def _take(self) -> tuple[str, Event] | None:
         if self.run.paused or not (self._inline or self.busy < self.executor.workers):
             return None
-        for pad, link in self._turn:
-            event = link.pop()
-            if event is not None:
-                if len(self._turn) > 1:
-                    self._turn.remove((pad, link))
-                    self._turn.append((pad, link))
-                return pad, event
-        return None
+        return self._next()
+
+    def _next(self) -> tuple[str, Event] | None:
+        """The next event of any pad: the most urgent slide's, or the one's that has had least."""
+        pad, link = self._pads[0] if len(self._pads) == 1 else min(self._pads, key=_rank)
+        event = link.pop()
+        return None if event is None else (pad, event)
 
     def _accept(self, pad: str, event: Event) -> None:
         if self.run.traces:
@@ -159,7 +159,7 @@ class Runner:
     def _note_call(self, seconds: float) -> None:
         self.timer.add(seconds)
         if seconds > LIMIT and self._inline and not self._async:
-            self.run.warn("", self.stage.name, f"the loop was held {seconds * 1000:.0f} ms")
+            self.run.note_held(self.stage.name, "loop", seconds)
 
     async def _work(self, event: Buffer, run: SlideRun, job: Job, error: Exception | None = None) -> None:
         """Work on an item, again where it fails and the policy says so; what is left of it then leaves in its turn."""
@@ -197,6 +197,7 @@ class Runner:
             return given
         finally:
             self._note_call(perf_counter() - began)
+            self.usage.charge(event.slide, perf_counter() - began)
 
     async def _again(self, event: Buffer, run: SlideRun, job: Job, error: Exception) -> Outputs | Exception:
         """Try again as often as the policy allows; returns what was given, or the last error."""
@@ -356,3 +357,7 @@ class Runner:
     def under_way(self) -> set[asyncio.Task[Any]]:
         """What works beside; cancelled by whoever stops the run."""
         return set(self._tasks)
+
+
+def _rank(pad: tuple[str, Link]) -> tuple[int, float]:
+    return pad[1].rank()

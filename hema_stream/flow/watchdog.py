@@ -19,12 +19,12 @@ class LoopWatchdog:
     timed where they are called. Where the thread itself comes late somebody has held the interpreter.
 
     Args:
-        warn: told stage and text.
+        warn: told the stage, what was held, and seconds.
         busy: names of the stages with a call in a thread that began before a moment.
     """
 
     def __init__(
-        self, warn: Callable[[str, str], None], busy: Callable[[float], list[str]], limit: float = LIMIT
+        self, warn: Callable[[str, str, float], None], busy: Callable[[float], list[str]], limit: float = LIMIT
     ) -> None:
         self._warn, self._busy, self._limit = warn, busy, limit
         self._ended, self._alive = threading.Event(), threading.Event()
@@ -65,5 +65,5 @@ class LoopWatchdog:
         held = max(monotonic() - asked, late)
         if held > self._limit and not self._ended.is_set():
             what = "interpreter" if held == late else "loop"
-            self._warn(self._held_by or "outside the stages", f"the {what} was held {held * 1000:.0f} ms")
+            self._warn(self._held_by or "outside the stages", what, held)
         self._alive.set()

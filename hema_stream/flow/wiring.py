@@ -16,7 +16,7 @@ def wire(run: Run) -> dict[str, Runner]:
     runners = {name: _runner(stage, run) for name, stage in run.topology.stages.items()}
     for spec in run.topology.links:
         sink = runners[spec.sink]
-        link = Link(str(spec), spec.max_items, spec.max_bytes, sink.wake)
+        link = Link(str(spec), spec.max_items, spec.max_bytes, sink.wake, sink.usage)
         run.links[spec] = sink.inbound[spec.sink_pad] = link
         runners[spec.source].outlet.links[spec.source_pad] = link
     return runners

@@ -55,7 +55,7 @@ class Pretend(Stage):
     def process(self, item: InputImage, state: dict[str, Any], pad: str = "sink") -> Iterator[Any]:
         self.begun.append(item.path.name)
         if item.path.name.startswith("bad-"):
-            raise InputError("no picture", place=item.path.name, code=InputCode.UNREADABLE)
+            raise InputError("no picture", place=item.path.name, remedy="export it again", code=InputCode.UNREADABLE)
         if item.path.name.startswith("broken-"):
             raise ValueError("broken")
         if item.path.name.startswith("fatal-"):

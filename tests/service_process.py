@@ -19,7 +19,7 @@ class ServiceProcess:
     """``hema-stream serve`` on a free port; ``token`` is made with the one-time token of the first start."""
 
     def __init__(self, data: Path, root: Path, token: str = "", *settings: str) -> None:
-        self.data = data
+        self.data, self.root = data, root
         command = [sys.executable, "-m", "hema_stream.cli", "serve", "--data", data, "--root", root, "--port", "0"]
         self.process = subprocess.Popen(
             [*map(str, command), *(part for setting in settings for part in ("--set", setting))],

@@ -235,7 +235,7 @@ class Dispatcher:
             digest = await self._write(partial(report_digest, self._settings.results / slide), "a report's digest")
             counts, progress = self._hub.counts(slide)
             code = getattr(error, "code", type(error).__name__) if error else None
-            message = getattr(error, "message", str(error)) if error else None
+            message = _told(error) if error else None
             ending = Ending(Status(status), code, message, counts, progress, digest)
             await self._write(partial(self._store.end, slide, ending), "a job's end")
             self.ended[status] = self.ended.get(status, 0) + 1
@@ -288,6 +288,12 @@ class Dispatcher:
             if job.id in self._unwanted:
                 self._slide_ended(job.id, Status.CANCELLED, None)
         await self.resume([job for job in scans if job.id not in self._unwanted])
+
+
+def _told(error: BaseException) -> str:
+    """What a person is told of an end: what happened, and what to do about it; no place, which may be a path."""
+    message, remedy = getattr(error, "message", str(error)), getattr(error, "remedy", "")
+    return f"{message}: {remedy}" if remedy else message
 
 
 async def _no_scans(jobs: list[Job]) -> None:

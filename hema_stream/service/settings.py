@@ -33,10 +33,13 @@ class JobLimits(Part):
 
 
 class UploadLimits(Part):
-    """Sizes of uploads, bytes; ``patience``: seconds without a byte, then a request is ended."""
+    """Sizes of uploads, bytes; ``kinds``: endings of names of what a page may upload; ``patience``: seconds without a
+    byte, then a request is ended.
+    """
 
     most_bytes: PositiveInt
     spare_bytes: PositiveInt
+    kinds: tuple[str, ...]
     chunk: PositiveInt
     patience: PositiveFloat
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from browsing import CHROMIUM
+from service_process import ServiceProcess
 from slides import run
 
 
@@ -28,6 +30,20 @@ def whole(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     report = run(slide, tmp_path_factory.mktemp("whole"))
     assert report["quality_metrics"]["tiles"]["analysed"] == 6
     return report
+
+
+@pytest.fixture(scope="module")
+def root(fields: Path, slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("root")
+    for path in (*fields.glob("*.png"), slide):
+        shutil.copy(path, root / path.name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def service(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    with ServiceProcess(tmp_path_factory.mktemp("browser") / "data", root) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

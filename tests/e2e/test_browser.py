@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +29,6 @@ class OneTime(ServiceProcess):
 
     def _first_token(self, once: str) -> str:
         return once
-
-
-@pytest.fixture(scope="module")
-def root(fields: Path, slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("root")
-    for path in (*fields.glob("*.png"), slide):
-        shutil.copy(path, root / path.name)
-    return root
-
-
-@pytest.fixture(scope="module")
-def service(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    with ServiceProcess(tmp_path_factory.mktemp("browser") / "data", root) as running:
-        yield running
 
 
 def assert_shown_equals(page: Any, stage: Any, report: dict[str, Any]) -> None:
@@ -117,7 +101,7 @@ def test_a_slide_is_submitted_watched_and_what_is_seen_at_its_end_equals_the_rep
     page.wait_for_function("() => !document.querySelector('[data-detail]').live.outlines.empty", timeout=LONG)
     page.locator("[data-link=over]").wait_for(timeout=LONG)
     page.get_by_role("button", name="Report").wait_for()
-    slide = page.url.rsplit("/", 1)[1]
+    slide = page.url.rsplit("/", 1)[1].partition("?")[0]
     page.get_by_role("heading", name="Quality").wait_for()
     report = service.ask("GET", f"/slides/{slide}/report")
     assert report["summary"]["total_cells"] > 500

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hema_stages.readers.probe import IMAGE_SUFFIXES
 
 from hema_stream.core.configs import load_config
 from hema_stream.core.errors import ConfigError
 from hema_stream.service import settings
 from hema_stream.service.settings import load_limits
+
+
+def test_what_a_page_may_upload_is_what_the_readers_read_from_one_file() -> None:
+    assert {".png", ".jpeg", ".tiff", ".svs"} <= set(load_limits().uploads.kinds) <= IMAGE_SUFFIXES - {".mrxs", ".vms"}
 
 
 def test_the_shipped_limits_are_valid() -> None:

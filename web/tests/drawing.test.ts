@@ -167,4 +167,14 @@ describe("time left", () => {
     expect(eta.left(10, 2000)).toBeCloseTo(7);
     expect(eta.left(10, 4000)).toBeCloseTo(5);
   });
+
+  it("is there by the fifth tile, whenever the page was opened and however many end together", () => {
+    const [late, together] = [new Eta(), new Eta()];
+    late.note(0, 4);
+    late.note(1000, 5);
+    expect(late.left(10, 1000)).toBeCloseTo(5);
+    together.note(0, 0);
+    together.note(5000, 5);
+    expect(together.left(10, 5000)).toBeCloseTo(5);
+  });
 });

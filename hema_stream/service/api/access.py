@@ -19,7 +19,7 @@ from hema_stream.service.api.models import (
 from hema_stream.service.api.routing import Call, Endpoint, answer, bearer
 from hema_stream.service.api.slides import unknown_slide
 from hema_stream.service.auth import Scope
-from hema_stream.service.parts import RATES, STORE, TICKETS, TOKENS
+from hema_stream.service.parts import RATES, SETTINGS, STORE, TICKETS, TOKENS
 from hema_stream.service.problems import ProblemError
 
 
@@ -38,7 +38,9 @@ async def session(call: Call) -> web.Response:
     if call.principal is None:
         raise RuntimeError("the endpoint asks for a token")
     scopes = [scope for scope in Scope if call.principal.may(scope)]
-    return answer(Session(name=call.principal.name, scopes=scopes))
+    uploads = call.request.app[SETTINGS].limits.uploads
+    kinds, most = list(uploads.kinds), uploads.most_bytes
+    return answer(Session(name=call.principal.name, scopes=scopes, kinds=kinds, most_bytes=most))
 
 
 async def create(call: Call) -> web.Response:

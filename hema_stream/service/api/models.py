@@ -46,6 +46,12 @@ class Urgency(_Part):
     priority: Priority
 
 
+class Again(_Part):
+    """A further run of a slide."""
+
+    mpp: Mpp | None = Field(None, description="Null leaves what was told before.")
+
+
 class SlideInfo(_Part):
     """A submitted image and where it stands."""
 
@@ -235,6 +241,8 @@ class Session(_Part):
 
     name: str
     scopes: list[Scope]
+    kinds: list[str] = Field(description="Endings of names of images that can be uploaded, in small letters.")
+    most_bytes: int = Field(description="Size of the largest upload.")
 
 
 class Health(_Part):

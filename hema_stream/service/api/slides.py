@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from hema_stream.service.api.models import SlideInfo, SlideList, SlideQuery, Submission, Urgency
+from hema_stream.service.api.models import Again, SlideInfo, SlideList, SlideQuery, Submission, Urgency
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, answer
 from hema_stream.service.auth import Scope
 from hema_stream.service.jobs import Job, Origin, Status
@@ -65,6 +65,21 @@ async def cancel(call: Call) -> web.Response:
     return answer(shown(call.request.app, await find(call)), HTTPStatus.ACCEPTED)
 
 
+async def again(call: Call) -> web.Response:
+    """Run a slide again that was rejected, failed or cancelled, from its image; what it left is removed."""
+    wish: Again = call.body
+    job, app = await find(call), call.request.app
+    if not await asyncio.to_thread(_whole, job):
+        raise ProblemError(HTTPStatus.GONE, "image", "its image is not there, or not whole: submit or upload it again")
+    await asyncio.to_thread(app[STORE].reopen, job.id, wish.mpp)
+    await app[VIEWER].forget(job.id)
+    app[HUB].forget(job.id)
+    await asyncio.to_thread(shutil.rmtree, app[SETTINGS].results / job.id, ignore_errors=True)
+    await asyncio.to_thread(app[STORE].uploaded, job.id)
+    app[DISPATCHER].wake()
+    return answer(shown(app, await find(call)), HTTPStatus.ACCEPTED)
+
+
 async def delete(call: Call) -> web.Response:
     """Delete a slide that is not under way, with its results and its upload; an image given by path stays."""
     await find(call)
@@ -99,6 +114,11 @@ def unknown_slide() -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, "slide", "there is no such slide")
 
 
+def _whole(job: Job) -> bool:
+    path = Path(job.path)
+    return path.is_file() and job.length in (None, path.stat().st_size)
+
+
 def _remove(job: Job, results: Path) -> None:
     if results.is_dir():
         shutil.rmtree(results)
@@ -124,5 +144,14 @@ ENDPOINTS = (
         answers={200: SlideInfo},
     ),
     Endpoint("POST", "/slides/{slide}/cancel", cancel, "Cancel a slide", Scope.SUBMIT, answers={202: SlideInfo}),
+    Endpoint(
+        "POST",
+        "/slides/{slide}/again",
+        again,
+        "Run a slide again that ended without being done",
+        Scope.SUBMIT,
+        body=Again,
+        answers={202: SlideInfo},
+    ),
     Endpoint("DELETE", "/slides/{slide}", delete, "Delete a slide", Scope.ADMIN, answers={204: None}),
 )

@@ -92,4 +92,7 @@ def test_rates_make_flags_and_a_site_is_named() -> None:
 async def test_a_page_is_told_what_its_token_allows(service: Any) -> None:
     assert (await service.json("GET", "/session"))["scopes"] == ["read", "submit", "review", "admin"]
     reader = await service.scoped(Scope.READ)
-    assert await service.json("GET", "/session", token=reader) == {"name": "test", "scopes": ["read"]}
+    told = await service.json("GET", "/session", token=reader)
+    assert (told["name"], told["scopes"]) == ("test", ["read"])
+    assert ".png" in told["kinds"]
+    assert told["most_bytes"] > 1 << 30

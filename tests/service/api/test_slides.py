@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,11 @@ async def test_a_submitted_image_is_analysed(service: Any) -> None:
 
 async def test_a_refused_image_says_why(service: Any) -> None:
     refused = await service.until(await service.submit("bad-1.png"), "rejected")
-    assert (refused["code"], refused["message"], refused["report"]) == ("unreadable", "no picture", None)
+    assert (refused["code"], refused["message"], refused["report"]) == (
+        "unreadable",
+        "no picture: export it again",
+        None,
+    )
 
 
 async def test_an_image_that_fails_leaves_the_others_alone(service: Any) -> None:
@@ -130,6 +135,36 @@ async def test_a_running_slide_is_cancelled_and_keeps_what_was_counted(service: 
     assert report["status"] == "partial"
     assert report["summary"]["total_cells"] == cancelled["counts"]["cells"]
     assert (await service.json("POST", f"/slides/{slide}/cancel", 409))["code"] == "job_state"
+
+
+async def test_a_cancelled_slide_is_run_again_from_its_image_and_is_whole_then(service: Any) -> None:
+    slide = await service.submit("slow-1.png")
+    await service.until(slide, "running")
+    assert (await service.json("POST", f"/slides/{slide}/again", 409, json={}))["code"] == "job_state"
+    while not (await service.json("GET", f"/slides/{slide}"))["counts"].get("cells"):
+        await asyncio.sleep(0.01)
+    await service.json("POST", f"/slides/{slide}/cancel", 202)
+    partial = await service.until(slide, "cancelled")
+    queued = await service.json("POST", f"/slides/{slide}/again", 202, json={"mpp": 0.3})
+    service.pretend.go.set()
+    assert (queued["mpp"], queued["sha256"], queued["finished"]) == (0.3, None, None)
+    done = await service.until(slide, "done")
+    assert partial["counts"]["cells"] < done["counts"]["cells"] == 180
+    assert (await service.json("POST", f"/slides/{slide}/again", 409, json={}))["code"] == "job_state"
+
+
+async def test_what_is_gone_or_came_in_part_is_not_run_again(service: Any) -> None:
+    refused = await service.submit("bad-1.png")
+    await service.until(refused, "rejected")
+    (service.root / "bad-1.png").unlink()
+    assert (await service.json("POST", f"/slides/{refused}/again", 410, json={}))["code"] == "image"
+    tus = {"Tus-Resumable": "1.0.0"}
+    made = await service.ask("POST", "/uploads", headers={**tus, "Upload-Length": "9"})
+    half = made.headers["Location"].rsplit("/", 1)[1]
+    octets = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    await service.ask("PATCH", f"/uploads/{half}", headers={**tus, **octets}, data=b"half")
+    await service.json("POST", f"/slides/{half}/cancel", 202)
+    assert (await service.json("POST", f"/slides/{half}/again", 410, json={}))["code"] == "image"
 
 
 async def test_a_waiting_slide_is_cancelled_and_never_begun(service: Any) -> None:

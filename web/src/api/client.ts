@@ -54,9 +54,11 @@ export class Client {
   session = (): Promise<SessionInfo> => this.json("session");
   slide = (id: string): Promise<SlideInfo> => this.json(`slides/${id}`);
   figures = (id: string): Promise<Figures> => this.json(`slides/${id}/figures`);
-  submit = (path: string, priority: number): Promise<SlideInfo> => this.json("slides", "POST", { path, priority });
+  submit = (path: string, priority: number, mpp: number | null): Promise<SlideInfo> =>
+    this.json("slides", "POST", { path, priority, mpp });
   prioritise = (id: string, priority: number): Promise<SlideInfo> => this.json(`slides/${id}`, "PATCH", { priority });
   cancel = (id: string): Promise<SlideInfo> => this.json(`slides/${id}/cancel`, "POST");
+  again = (id: string, mpp: number | null): Promise<SlideInfo> => this.json(`slides/${id}/again`, "POST", { mpp });
   remove = (id: string): Promise<null> => this.json(`slides/${id}`, "DELETE");
   sites = (): Promise<SiteList> => this.json("sites");
   newSite = (name: string): Promise<SiteInfo> => this.json("sites", "POST", { name });

@@ -1,9 +1,13 @@
-/** Who is signed in. The token lives in this tab's session storage and goes with the tab. */
+/** Who is signed in. The token lives in the session storage of the tabs that are open, and goes with the last of them. */
 
 import { ApiError, Client, exchange } from "./client";
 import type { SessionInfo } from "./types";
 
 const KEY = "hema-stream.token";
+/** Milliseconds that the other tabs have to tell theirs. */
+const ASKED = 300;
+
+type Said = { type: "ask" } | { type: "token"; token: string } | { type: "out" };
 
 class Session {
   client = $state.raw<Client | null>(null);
@@ -12,14 +16,23 @@ class Session {
   made = $state("");
   /** Why somebody was signed out, for the sign-in page. */
   notice = $state("");
+  private readonly tabs = new BroadcastChannel("hema-stream.tabs");
+
+  constructor() {
+    this.tabs.addEventListener("message", ({ data }: MessageEvent<Said>) => {
+      const token = sessionStorage.getItem(KEY);
+      if (data.type === "ask" && token) this.tell({ type: "token", token });
+      if (data.type === "out" && this.client) this.leave("You signed out in another tab.");
+    });
+  }
 
   may(scope: string): boolean {
     return this.info?.scopes.includes(scope) ?? false;
   }
 
-  /** Sign in with the token of an earlier page of this tab, if it is still good. */
+  /** Sign in with the token of an earlier page of this tab, or of another tab, if it is still good. */
   async restore(): Promise<void> {
-    const token = sessionStorage.getItem(KEY);
+    const token = sessionStorage.getItem(KEY) ?? (await this.askTabs());
     if (!token) return;
     await this.enter(token).catch((error: unknown) => {
       if (error instanceof ApiError && error.status === 401) sessionStorage.removeItem(KEY);
@@ -41,7 +54,13 @@ class Session {
     this.notice = "";
   }
 
-  signOut(notice = ""): void {
+  /** Sign out, in every tab. */
+  signOut(): void {
+    this.leave();
+    this.tell({ type: "out" });
+  }
+
+  private leave(notice = ""): void {
     sessionStorage.removeItem(KEY);
     this.client = this.info = null;
     this.made = "";
@@ -51,7 +70,27 @@ class Session {
   private async enter(token: string): Promise<void> {
     this.info = await new Client(token).session();
     sessionStorage.setItem(KEY, token);
-    this.client = new Client(token, () => this.signOut("The token is no longer accepted. Sign in again."));
+    this.client = new Client(token, () => this.leave("The token is no longer accepted. Sign in again."));
+  }
+
+  private tell(what: Said): void {
+    this.tabs.postMessage(what);
+  }
+
+  private async askTabs(): Promise<string | null> {
+    return new Promise((resolve) => {
+      const hear = ({ data }: MessageEvent<Said>): void => {
+        if (data.type === "token") end(data.token);
+      };
+      const end = (token: string | null): void => {
+        this.tabs.removeEventListener("message", hear);
+        window.clearTimeout(timer);
+        resolve(token);
+      };
+      const timer = window.setTimeout(() => end(null), ASKED);
+      this.tabs.addEventListener("message", hear);
+      this.tell({ type: "ask" });
+    });
   }
 }
 

@@ -7,6 +7,9 @@ export type Status = "uploading" | "queued" | "running" | "done" | "rejected" | 
 export interface SessionInfo {
   name: string;
   scopes: string[];
+  /** Endings of names of images that can be uploaded. */
+  kinds: string[];
+  most_bytes: number;
 }
 
 export interface SlideInfo {

@@ -1,7 +1,9 @@
 /** How long a run will take still: from how fast its tiles ended lately. */
 
 const WINDOW = 60_000;
-const FEWEST = 3;
+const FEWEST = 2;
+/** From the fifth tile on one interval is enough to say something. */
+const FIFTH = 5;
 
 export class Eta {
   private samples: { at: number; ended: number }[] = [];
@@ -18,7 +20,7 @@ export class Eta {
   left(planned: number, now: number): number | null {
     const first = this.samples[0];
     const last = this.samples[this.samples.length - 1];
-    if (!first || this.samples.length < FEWEST || last.ended - first.ended < 2) return null;
+    if (!first || this.samples.length < FEWEST || last.ended - first.ended < (last.ended < FIFTH ? 2 : 1)) return null;
     const rate = (last.ended - first.ended) / (last.at - first.at);
     return Math.max(0, ((planned - last.ended) / rate - (now - last.at)) / 1000);
   }

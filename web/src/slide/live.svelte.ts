@@ -114,6 +114,7 @@ export class LiveSlide implements Watcher {
     this.wake();
   }
 
+  /** Ask anew where the slide stands. */
   async look(): Promise<void> {
     this.info = await this.client.slide(this.id).catch(() => this.info);
   }

@@ -86,16 +86,16 @@ class StageError(FlowError):
 
     Attributes:
         stage: name of the stage; slide: stream it concerns, or None; units: what was being worked on.
-        cause: the exception that was raised, without its frames: they would hold what was being worked on.
-        trace: where it was raised, as text.
+        cause: the exception that was raised, without its frames: they would hold what was being worked on. A note says
+            where it was raised.
     """
 
     def __init__(self, stage: str, slide: str | None, units: Any, cause: BaseException) -> None:
         self.stage, self.slide, self.units, self.cause = stage, slide, units, cause
         self.code = str(getattr(cause, "code", type(cause).__name__))
-        self.trace = "".join(traceback.format_exception(cause, limit=-8))
-        _let_go(cause)
         super().__init__(stage, slide, units, cause)
+        self.add_note("".join(traceback.format_exception(cause, limit=-8)))
+        _let_go(cause)
 
     def __str__(self) -> str:
         where = f"stage {self.stage}" + (f", slide {self.slide}" if self.slide else "")

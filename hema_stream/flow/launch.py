@@ -17,11 +17,11 @@ from typing import Any
 from hema_stream.flow.errors import LaunchSyntaxError, PropertyError
 from hema_stream.flow.pipeline import Pipeline
 from hema_stream.flow.registry import Registry
+from hema_stream.flow.topology import NAME
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)|(?P<bang>!)|(?P<word>(?:[^\s"'!\#\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+)"""
 )
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _REFERENCE = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z0-9_]*)\Z")
 _PROPERTY = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.*)\Z", re.DOTALL)
 
@@ -151,7 +151,7 @@ class _Parser:
         reference = _REFERENCE.match(token.text)
         if token.kind == "word" and reference:
             return f"{reference.group(1)}.{reference.group(2)}" if reference.group(2) else reference.group(1)
-        if token.kind != "word" or not _NAME.match(token.text):
+        if token.kind != "word" or not NAME.match(token.text):
             raise LaunchSyntaxError(f"found {token.text!r} where a stage was expected", token.line, token.column)
         return self._element(token)
 
@@ -159,8 +159,13 @@ class _Parser:
         properties: dict[str, str] = {}
         while (following := self._peek()) and following.kind == "word" and (pair := _PROPERTY.match(following.text)):
             self._at += 1
-            properties[pair.group(1).replace("-", "_")] = "".join(shlex.split(pair.group(2))) if pair.group(2) else ""
-        name = properties.pop("name", None) or self._free_name(token.text)
+            key = pair.group(1).replace("-", "_")
+            if key in properties:
+                raise LaunchSyntaxError(f"{pair.group(1)!r} is set a second time", following.line, following.column)
+            properties[key] = "".join(shlex.split(pair.group(2))) if pair.group(2) else ""
+        name = properties.pop("name", self._free_name(token.text))
+        if not NAME.match(name):
+            raise LaunchSyntaxError(f"{name!r} is no name of a stage", token.line, token.column)
         if name in self._made():
             raise LaunchSyntaxError(f"a second stage is called {name!r}", token.line, token.column)
         self._elements.append(Element(token.text, name, properties, token.line, token.column))

@@ -83,11 +83,8 @@ class Leave:
         if run.in_flight:
             runner.spawn(self._free_later(runner, run))
         else:
-            await runner.executor.release(self._slide)
+            await runner.release(self._slide)
 
     async def _free_later(self, runner: Runner, run: SlideRun) -> None:
         await run.quiet.wait()
-        try:
-            await runner.executor.release(self._slide)
-        except Exception as error:
-            self._run.warn(self._slide, runner.stage.name, f"in freeing its state: {error}")
+        await runner.release(self._slide)

@@ -12,6 +12,7 @@ from hema_stream.flow.events import Buffer, Eos, Event, StreamStart
 from hema_stream.flow.statistics import LinkStatistics
 from hema_stream.flow.turns import Turns, Usage
 
+ALWAYS = (StreamStart, Eos)
 NONE_READY = (1 << 62, 0.0)
 
 LOOKED_AT = 64
@@ -26,6 +27,16 @@ class _Waiting:
     def __init__(self, event: Event, nbytes: int) -> None:
         self.event, self.nbytes, self.passed_over = event, nbytes, 0
         self.entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class _Lane:
+    """What is queued of a slide, each with its bytes (None for a start or an end), and what of it counts."""
+
+    __slots__ = ("events", "items", "nbytes")
+
+    def __init__(self) -> None:
+        self.events: deque[tuple[Event, int | None]] = deque()
+        self.items = self.nbytes = 0
 
 
 class Link:
@@ -50,12 +61,11 @@ class Link:
             raise ValueError(f"{name}: a link holds at least one item and one byte")
         self.name, self.max_items, self.max_bytes, self._wake = name, max_items, max_bytes, wake
         self._most, self._most_bytes = max(max_items * 3 // 4, 1), max(max_bytes * 3 // 4, 1)
-        self._lanes: dict[str, deque[Event]] = {}
+        self._lanes: dict[str, _Lane] = {}
         self._usage = usage or Usage()
         self._ready = Turns(self._usage)
         self._held: set[str] = set()
-        self._counts: dict[str, int] = {}
-        self._sizes: dict[str, int] = {}
+        self._sharing = 0
         self._priorities: dict[str, int] = {}
         self._waiting: deque[_Waiting] = deque()
         self._length = 0
@@ -73,14 +83,17 @@ class Link:
 
     def offer(self, event: Event) -> bool:
         """Enter an event if there is room; a slide's start and end always find it."""
-        if isinstance(event, StreamStart | Eos):
-            self._enter(event)
+        nbytes = size_of(event)
+        if nbytes is None:
+            self._enter(event, None)
             return True
-        nbytes = event.nbytes if isinstance(event, Buffer) else 0
-        if self._items and not (self._within_share(event.slide, nbytes) and self._fits(nbytes)):
-            return False
-        self._count(event, nbytes)
-        self._enter(event)
+        lane = self._lanes.get(event.slide)
+        if self._items:
+            if lane is not None and lane.items and not self._within_share(lane, nbytes):
+                return False
+            if self._items >= self.max_items or self._bytes + nbytes > self.max_bytes:
+                return False
+        self._enter(event, nbytes)
         return True
 
     async def put(self, event: Event) -> None:
@@ -91,7 +104,7 @@ class Link:
         if self.offer(event):
             return
         began = perf_counter()
-        waiting = _Waiting(event, event.nbytes if isinstance(event, Buffer) else 0)
+        waiting = _Waiting(event, size_of(event) or 0)
         self._waiting.append(waiting)
         try:
             await waiting.entered
@@ -104,21 +117,25 @@ class Link:
 
     def pop(self) -> Event | None:
         """Take the next event: by priority, then in turn; None where there is none to take."""
-        ready = self._ready
-        if not ready:
+        if not self._length or not self._ready:
             return None
-        slide = ready.next()
+        slide = self._ready.next()
         lane = self._lanes[slide]
-        event = lane.popleft()
+        event, nbytes = lane.events.popleft()
         self._length -= 1
-        if not lane:
-            ready.discard(slide)
+        if nbytes is not None:
+            self._items -= 1
+            self._bytes -= nbytes
+            self._out += type(event) is Buffer
+            lane.items -= 1
+            lane.nbytes -= nbytes
+            if not lane.items:
+                self._sharing -= 1
+        if not lane.events:
+            self._ready.discard(slide)
             del self._lanes[slide]
-        if not isinstance(event, StreamStart | Eos):
-            self._out += isinstance(event, Buffer)
-            self._uncount(slide, 1, event.nbytes if isinstance(event, Buffer) else 0)
-            if self._waiting:
-                self._admit()
+        if self._waiting and nbytes is not None:
+            self._admit()
         return event
 
     def rank(self) -> tuple[int, float]:
@@ -138,10 +155,14 @@ class Link:
 
     def purge(self, slide: str) -> None:
         """Throw away all that is queued of a slide, or waits to enter."""
-        self._length -= len(self._lanes.pop(slide, ()))
+        lane = self._lanes.pop(slide, None)
+        if lane is not None:
+            self._length -= len(lane.events)
+            self._items -= lane.items
+            self._bytes -= lane.nbytes
+            self._sharing -= lane.items > 0
         self._ready.discard(slide)
         self._usage.forget(slide)
-        self._uncount(slide, self._counts.get(slide, 0), self._sizes.get(slide, 0))
         self._priorities.pop(slide, None)
         self._held.discard(slide)
         for waiting in [waiting for waiting in self._waiting if waiting.event.slide == slide]:
@@ -168,52 +189,37 @@ class Link:
             self._blocked,
         )
 
-    def _fits(self, nbytes: int) -> bool:
-        return not self._items or (self._items < self.max_items and self._bytes + nbytes <= self.max_bytes)
+    def _within_share(self, lane: _Lane, nbytes: int) -> bool:
+        """Whether a slide that has something here may have one more."""
+        sharing = self._sharing
+        return (
+            lane.items < (self._most if sharing < 2 else max(self._most // sharing, 1))
+            and lane.nbytes + nbytes <= self._most_bytes // sharing
+        )
 
-    def _within_share(self, slide: str, nbytes: int) -> bool:
-        """Whether a slide may have one more here; with nothing here it may."""
-        count = self._counts.get(slide, 0)
-        if not count:
-            return True
-        sharing = len(self._counts)
-        return count < max(self._most // sharing, 1) and self._sizes[slide] + nbytes <= self._most_bytes // sharing
-
-    def _enter(self, event: Event) -> None:
+    def _enter(self, event: Event, nbytes: int | None) -> None:
         slide = event.slide
         lane = self._lanes.get(slide)
         if lane is None:
-            lane = self._lanes[slide] = deque()
-        lane.append(event)
+            lane = self._lanes[slide] = _Lane()
+            if slide not in self._held:
+                self._ready.add(slide, self._priorities.get(slide, 0))
+        lane.events.append((event, nbytes))
         self._length += 1
-        if slide not in self._ready and slide not in self._held:
-            self._ready.add(slide, self._priorities.get(slide, 0))
+        if nbytes is not None:
+            if not lane.items:
+                self._sharing += 1
+            lane.items += 1
+            lane.nbytes += nbytes
+            self._items += 1
+            self._bytes += nbytes
+            self._in += type(event) is Buffer
+            self._bytes_in += nbytes
+            if self._items > self._high:
+                self._high = self._items
+            if self._bytes > self._high_bytes:
+                self._high_bytes = self._bytes
         self._wake()
-
-    def _count(self, event: Event, nbytes: int) -> None:
-        slide = event.slide
-        self._counts[slide] = self._counts.get(slide, 0) + 1
-        self._sizes[slide] = self._sizes.get(slide, 0) + nbytes
-        self._items += 1
-        self._bytes += nbytes
-        self._in += isinstance(event, Buffer)
-        self._bytes_in += nbytes
-        if self._items > self._high:
-            self._high = self._items
-        if self._bytes > self._high_bytes:
-            self._high_bytes = self._bytes
-
-    def _uncount(self, slide: str, items: int, nbytes: int) -> None:
-        if not items:
-            return
-        self._items -= items
-        self._bytes -= nbytes
-        count = self._counts[slide] - items
-        if count:
-            self._counts[slide] = count
-            self._sizes[slide] -= nbytes
-        else:
-            del self._counts[slide], self._sizes[slide]
 
     def _admit(self) -> None:
         """Let in those who wait, in the order of waiting, as far as their shares and the limits go."""
@@ -227,18 +233,25 @@ class Link:
             self._waiting.remove(waiting)
 
     def _let_in(self, waiting: _Waiting) -> bool:
-        event, nbytes = waiting.event, waiting.nbytes
-        if not self._within_share(event.slide, nbytes):
-            return False
-        if not self._fits(nbytes):
+        nbytes, lane = waiting.nbytes, self._lanes.get(waiting.event.slide)
+        if lane is not None and lane.items:
+            half = self._most // max(self._sharing, 1) // 2
+            if lane.items > half or not self._within_share(lane, nbytes):
+                return False  # a slide goes on when half of its share is free, not a buffer at a time
+        if self._items and self._bytes + nbytes > self.max_bytes:
             waiting.passed_over += 1
-            late = waiting.passed_over > self.max_items and self._bytes <= self.max_bytes
-            if not late or self._items >= self.max_items:
+            if waiting.passed_over <= self.max_items or self._bytes > self.max_bytes:
                 return False
-        self._count(event, nbytes)
-        self._enter(event)
+        self._enter(waiting.event, nbytes)
         _wake(waiting)
         return True
+
+
+def size_of(event: Event) -> int | None:
+    """Bytes that an event counts for, as one item; None for a slide's start and end, which count for nothing."""
+    if type(event) is Buffer:
+        return event.nbytes
+    return None if isinstance(event, ALWAYS) else 0
 
 
 def _wake(waiting: _Waiting) -> None:

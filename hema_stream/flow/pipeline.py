@@ -179,6 +179,10 @@ class Pipeline:
         """Cancel every open slide."""
         await asyncio.gather(*(self.cancel(slide) for slide in list(self.slides.open)))
 
+    def fail(self, error: BaseException) -> None:
+        """Fail the pipeline: ``drain`` raises the error."""
+        self._run.fail(error)
+
     def stop_sources(self) -> None:
         """Open no further slide; those that are open go on."""
         for source in self._sources():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,10 @@ def _number(text: str) -> float:
     if not found:
         raise ValueError(text)
     value, unit = found.groups()
-    return float(value) * ({**_DURATION, **_SIZE}[unit] if unit else 1)
+    number = float(value) * ({**_DURATION, **_SIZE}[unit] if unit else 1)
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _whole(text: str) -> int:

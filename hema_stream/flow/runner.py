@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from hema_stream.flow.caps import Caps
-from hema_stream.flow.errors import NegotiationError
+from hema_stream.flow.errors import NegotiationError, PipelineError
 from hema_stream.flow.events import Buffer, CapsEvent, Eos, Event, Gap, GapEvent, StreamStart
 from hema_stream.flow.executors import Executor, LoopExecutor
 from hema_stream.flow.failures import Failures, is_final
@@ -23,7 +23,7 @@ from hema_stream.flow.statistics import CallTimer
 from hema_stream.flow.turns import Usage
 from hema_stream.flow.watchdog import LIMIT
 
-TURN = 64
+TURN = 32
 
 
 class Runner:
@@ -38,10 +38,13 @@ class Runner:
         self.executor.on_fault = self._note_fault
         self.failures = Failures(stage, run, self.timer)
         self.outlet = Outlet(stage, self.executor, run)
+        self._is_over = run.slides.is_over
+        self._is_plain: dict[type, bool] = {}
         self.busy = self._jobs = self._active = 0
         self._wake = asyncio.Event()
         self._pads: list[tuple[str, Link]] = []
         self.usage = Usage()
+        self._only_link: Link | None = None
         self._blocked: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._inline = isinstance(self.executor, LoopExecutor)
@@ -59,6 +62,7 @@ class Runner:
     async def drive(self) -> None:
         """Take events until cancelled."""
         self._pads = list(self.inbound.items())
+        self._only_link = self.outlet.only_link
         while True:
             for _ in range(TURN):
                 if (taken := self._take()) is None:
@@ -87,7 +91,7 @@ class Runner:
         if self.run.traces:
             self.run.trace(self.stage.name, pad, event)
         slide = event.slide
-        if self.run.slides.is_over(slide):
+        if self._is_over(slide):
             return
         run = self.slides.get(slide)
         if run is None:
@@ -149,10 +153,13 @@ class Runner:
             self._note_call(perf_counter() - began)
         if returned is None:
             return
-        plain = not isinstance(returned, Gap | Caps | list | Iterator)
-        link = self.outlet.only_link if plain else None
-        if link is not None and link.offer(Buffer(event.slide, returned)):
-            return
+        link = self._only_link
+        if link is not None:
+            plain = self._is_plain.get(type(returned))
+            if plain is None:
+                plain = self._is_plain[type(returned)] = not isinstance(returned, Gap | Caps | list | Iterator)
+            if plain and link.offer(Buffer(event.slide, returned)):
+                return
         self._enter(Job(event, pad, outputs_of(returned), done=True), run)
         self._drain(event.slide, run)
 
@@ -217,7 +224,7 @@ class Runner:
 
     def _most(self) -> int:
         """Jobs of a slide that may be held: all slides together as many as the workers fill twice, and one each."""
-        return 1 if self._async else max(2 * self.executor.workers // max(self._active, 1), 1)
+        return 1 if self._inline else max(2 * self.executor.workers // max(self._active, 1), 1)
 
     def _hold_back(self, slide: str, run: SlideRun) -> None:
         """Take no more of a slide while its outputs wait."""
@@ -312,11 +319,20 @@ class Runner:
         await self.outlet.send_all(slide, returned)
         if run.over:  # failed or cancelled meanwhile: the state is for those hooks
             return
-        await self.executor.release(slide)
+        await self.release(slide)
         self.outlet.forward(Eos(slide))
         self.slides.pop(slide, None)
         self._forget_held(slide)
         self.run.passed(slide, self.stage.name)
+
+    async def release(self, slide: str) -> None:
+        """Free the stage's state of a slide; where ``close`` raises, that is told and harms nothing else."""
+        try:
+            await self.executor.release(slide)
+        except PipelineError:
+            raise
+        except Exception as error:
+            self.run.warn(slide, self.stage.name, f"close() raised: {error}")
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:
         """Work beside the loop that takes events, until the stage is stopped."""
@@ -352,7 +368,7 @@ class Runner:
                 link.release(slide)
 
     def _note_fault(self, error: BaseException) -> None:
-        self.run.warn("", self.stage.name, f"in closing what was begun: {error}")
+        self.run.warn("", self.stage.name, f"close() raised: {error}")
 
     def under_way(self) -> set[asyncio.Task[Any]]:
         """What works beside; cancelled by whoever stops the run."""

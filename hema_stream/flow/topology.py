@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -9,6 +10,8 @@ from graphlib import CycleError, TopologicalSorter
 from hema_stream.flow.caps import Caps
 from hema_stream.flow.errors import NegotiationError, PipelineError
 from hema_stream.flow.stage import Pad, Stage, template_of
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Topology:
         self.links: list[LinkSpec] = []
 
     def add(self, stage: Stage) -> Stage:
-        """Add a stage; PipelineError where its name is taken."""
+        """Add a stage; PipelineError where its name is taken, or is none that a link can refer to."""
+        if not NAME.match(stage.name):
+            raise PipelineError(f"{stage.name!r} is no name of a stage; take letters, digits, _ and -")
         if stage.name in self.stages:
             raise PipelineError(f"two stages are called {stage.name!r}; give one a name=")
         self.stages[stage.name] = stage

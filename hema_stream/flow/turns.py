@@ -32,9 +32,12 @@ class Usage:
 
     def turn(self, slide: str) -> None:
         """A slide had a turn."""
-        used = self.of(slide)
-        self._now = max(self._now, used)
-        self._used[slide] = used + TICK
+        self.come_to(slide)
+        self._used[slide] = self.of(slide) + TICK
+
+    def come_to(self, slide: str) -> None:
+        """From now on who comes anew starts where a slide stands."""
+        self._now = max(self._now, self.of(slide))
 
     def charge(self, slide: str, seconds: float) -> None:
         """A call for a slide took so long."""
@@ -66,6 +69,8 @@ class Turns:
 
     def add(self, slide: str, priority: int) -> None:
         """A slide has something to give."""
+        if len(self._priorities) == 1:  # who was alone took no turns
+            self._usage.come_to(next(iter(self._priorities)))
         self._priorities[slide] = priority
         self._usage.enter(slide)
         self._push(slide)
@@ -85,9 +90,7 @@ class Turns:
     def next(self) -> str:
         """Give a slide its turn; there is one."""
         if len(self._priorities) == 1:
-            slide = next(iter(self._priorities))
-            self._usage.turn(slide)
-            return slide
+            return next(iter(self._priorities))
         priorities = sorted((priority for priority in list(self._heaps) if self._waits(priority)), reverse=True)
         self._pops += 1
         low = self._pops % LOW_TURN == 0 and len(priorities) > 1

@@ -472,7 +472,7 @@ class TestCancel:  # line 10
             await asyncio.gather(pipeline.cancel("a"), pipeline.cancel("a"))
             await pipeline.cancel("a")
             assert time.monotonic() - began < 1.0
-            queued = [e for link in pipeline._links.values() for lane in link._lanes.values() for e in lane]
+            queued = [e for link in pipeline._links.values() for lane in link._lanes.values() for e, _ in lane.events]
             assert all(event.slide != "a" for event in queued)
             await asyncio.wait_for(pipeline.drain(), 10)
         assert {k: o.status for k, o in pipeline.outcomes.items()} == {"a": "cancelled", "b": "done"}

@@ -32,7 +32,11 @@ STARTING = 300.0
 
 
 class _Worker:
-    """One process and the thread that talks to it; ``told``: how many caps of a slide it knows."""
+    """One process and the thread that talks to it.
+
+    Attributes:
+        told: how many caps of a slide it knows; stale: slides that are over, of which it still keeps something.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self._prefix = f"{PREFIX}{os.getpid()}-{id(self):x}-"
@@ -43,6 +47,7 @@ class _Worker:
         )
         self.thread = Thread(f"talk-{stage.name}")
         self.told: dict[str, int] = {}
+        self.stale: list[str] = []
         self._child = child
 
     def start(self) -> None:
@@ -110,7 +115,7 @@ class ProcessExecutor(Background):
 
     async def call(self, operation: str, slide: str, *args: Any, deadline: float | None = None) -> Any:
         """Call a hook in a worker that is free."""
-        worker = await self._free.take()
+        worker = await self._take()
         concerned = args[0] if operation == "batch" else [slide]
         blamed = concerned[0] if len(set(concerned)) == 1 else ""
         if operation == "negotiate":
@@ -152,7 +157,8 @@ class ProcessExecutor(Background):
         self._caps.pop(slide, None)
         for worker in self._all:
             if worker.told.pop(slide, None):
-                self.spawn(self._say(worker, "close", slide), self._stage.name)
+                worker.stale.append(slide)
+                self.spawn(self._say(worker), self._stage.name)
 
     async def close(self, grace: float = GRACE) -> None:
         """Stop the stage in the workers that are free, or become so in time, and end them all."""
@@ -181,14 +187,38 @@ class ProcessExecutor(Background):
         if type(self._stage).stop is not Stage.stop:
             await self._ask(worker, "", None, "stop", "")
 
-    async def _say(self, worker: _Worker, operation: str, slide: str, *args: Any) -> None:
+    async def _say(self, worker: _Worker, *question: Any) -> None:
         """Tell one worker something once it is free; where it is gone there is nothing to tell."""
         try:
             await self._free.take(worker)
-            await self._ask(worker, slide, self._stage.deadline, operation, slide, *args)
+            if await self._clean(worker):
+                if question:
+                    await self._ask(worker, "", self._stage.deadline, *question)
+                self._free.give(worker)
         except WorkerDiedError:
             return
-        self._free.give(worker)
+
+    async def _take(self) -> _Worker:
+        """Take a worker that knows of no slide that is over."""
+        while True:
+            worker = await self._free.take()
+            if await self._clean(worker):
+                return worker
+
+    async def _clean(self, worker: _Worker) -> bool:
+        """Free what a worker keeps of slides that are over, before anything else is asked; False where that ends it."""
+        while worker.stale:
+            slide = worker.stale.pop()
+            try:
+                await self._ask(worker, slide, self._stage.deadline, "close", slide)
+            except PipelineError:
+                raise
+            except Exception as error:
+                self.on_fault(error)
+                if worker not in self._all:
+                    return False
+                await self._free.take(worker)  # it came back with the error of the stage's own
+        return True
 
     async def _tell(self, worker: _Worker, slide: str) -> None:
         """Tell a worker the caps of a slide that it does not know yet."""

@@ -245,3 +245,14 @@ def test_a_thread_that_hangs_does_not_hold_up_the_interpreters_end():
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", code], check=True, timeout=50)
     assert time.monotonic() - began < 40
+
+
+async def test_a_slide_that_is_opened_again_at_once_keeps_its_new_state():
+    executor = ProcessExecutor(Moody("m"), 2)
+    await executor.open()
+    for label in ("one", "two", "three"):
+        await executor.call("negotiate", "a", "sink", Caps("unit", label=label))
+        answers = await asyncio.gather(*(executor.call("process", "a", 0.05, "sink") for _ in range(4)))
+        assert {answer.items[0][0] for answer in answers} == {label}
+        await executor.release("a")
+    await executor.close()

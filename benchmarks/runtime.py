@@ -1,4 +1,6 @@
-"""The runtime alone: ten pass-through stages on the loop, microseconds a buffer and hop.
+"""The runtime alone: ten pass-through stages on the loop, microseconds of CPU time a buffer and hop.
+
+Beside it anyio's memory object streams do the same, run by run in turn, where anyio is installed.
 
 python benchmarks/runtime.py --buffers 20000 --runs 5
 """
@@ -9,11 +11,13 @@ import argparse
 import statistics
 import time
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from typing import Any
 
 import uvloop
 
 from hema_stream.flow import Buffer, Caps, CapsEvent, Eos, Pipeline, Sink, Source, StreamStart, Transform, loop
+from hema_stream.flow.pipeline import MAX_ITEMS
 
 STAGES = 10
 CAPS = Caps("bench/number")
@@ -56,7 +60,7 @@ class Count(Sink):
 
 
 async def run_once(buffers: int, stages: int) -> float:
-    """Seconds that ``buffers`` take through ``stages`` pass-through stages between a source and a sink."""
+    """Seconds of CPU time that ``buffers`` take through ``stages`` pass-through stages between a source and a sink."""
     pipeline = Pipeline()
     source, sink = Numbers("source"), Count("sink")
     source.count = buffers
@@ -69,12 +73,42 @@ async def run_once(buffers: int, stages: int) -> float:
     pipeline.add(sink)
     pipeline.link(f"{previous}.src", "sink.sink")
     async with pipeline:
-        began = time.perf_counter()
+        began = time.process_time()
         await pipeline.drain()
-        spent = time.perf_counter() - began
+        spent = time.process_time() - began
     if sink.seen != buffers:
         raise SystemExit(f"{buffers - sink.seen} buffers were lost")
     return spent
+
+
+async def streams(buffers: int, stages: int) -> float:
+    """Seconds of CPU time that anyio's streams take, with as many items between the stages."""
+    import anyio
+
+    pairs = [anyio.create_memory_object_stream[int](MAX_ITEMS) for _ in range(stages + 1)]
+    passing, seen = Pass("pass"), 0
+
+    async def source() -> None:
+        async with pairs[0][0] as out:
+            for number in range(buffers):
+                await out.send(number)
+
+    async def stage(position: int) -> None:
+        async with pairs[position][1] as into, pairs[position + 1][0] as out:
+            async for item in into:
+                await out.send(passing.process(item, None))
+
+    began = time.process_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(source)
+        for position in range(stages):
+            group.start_soon(stage, position)
+        async with pairs[-1][1] as last:
+            async for _ in last:
+                seen += 1
+    if seen != buffers:
+        raise SystemExit(f"{buffers - seen} buffers were lost")
+    return time.process_time() - began
 
 
 def main() -> None:
@@ -82,11 +116,21 @@ def main() -> None:
     parser.add_argument("--buffers", type=int, default=20_000)
     parser.add_argument("--runs", type=int, default=5)
     asked = parser.parse_args()
-    uvloop.run(run_once(asked.buffers // 10, STAGES))
-    walls = [uvloop.run(run_once(asked.buffers, STAGES)) for _ in range(asked.runs)]
-    hops = [wall / asked.buffers / (STAGES + 1) * 1e6 for wall in walls]
-    print(f"{asked.buffers} buffers through {STAGES} stages and a sink, {asked.runs} runs")
-    print(f"a buffer and hop: median {statistics.median(hops):.2f} us, {min(hops):.2f} to {max(hops):.2f} us")
+    kinds = {"hema_stream.flow": run_once}
+    if find_spec("anyio"):
+        kinds["anyio streams"] = streams
+    spent: dict[str, list[float]] = {name: [] for name in kinds}
+    for number in range(asked.runs + 1):
+        for name, work in kinds.items():
+            seconds = uvloop.run(work(asked.buffers, STAGES))
+            if number:  # the first run of each warms up
+                spent[name].append(seconds / asked.buffers / (STAGES + 1) * 1e6)
+    print(f"{asked.buffers} buffers through {STAGES} stages and a sink, {asked.runs} runs; CPU time a buffer and hop")
+    for name, hops in spent.items():
+        print(f"{name:18} median {statistics.median(hops):.2f} us, {min(hops):.2f} to {max(hops):.2f} us")
+    if len(spent) > 1:
+        ours, theirs = map(statistics.median, spent.values())
+        print(f"ratio {ours / theirs:.2f}")
 
 
 if __name__ == "__main__":

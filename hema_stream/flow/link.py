@@ -117,9 +117,10 @@ class Link:
 
     def pop(self) -> Event | None:
         """Take the next event: by priority, then in turn; None where there is none to take."""
-        if not self._length or not self._ready:
+        slides = self._ready.priorities
+        if not slides:
             return None
-        slide = self._ready.next()
+        slide = next(iter(slides)) if len(slides) == 1 else self._ready.next()
         lane = self._lanes[slide]
         event, nbytes = lane.events.popleft()
         self._length -= 1
@@ -140,7 +141,7 @@ class Link:
 
     def rank(self) -> tuple[int, float]:
         """How urgent the next event is, to compare links with; the lower the sooner, and last where there is none."""
-        return self._ready.rank() if self._ready else NONE_READY
+        return self._ready.rank() if self._ready.priorities else NONE_READY
 
     def hold(self, slide: str) -> None:
         """Give out nothing of a slide until ``release``."""
@@ -150,7 +151,7 @@ class Link:
     def release(self, slide: str) -> None:
         """Give out a slide's events again."""
         self._held.discard(slide)
-        if slide in self._lanes and slide not in self._ready:
+        if slide in self._lanes and slide not in self._ready.priorities:
             self._ready.add(slide, self._priorities.get(slide, 0))
 
     def purge(self, slide: str) -> None:
@@ -204,6 +205,7 @@ class Link:
             lane = self._lanes[slide] = _Lane()
             if slide not in self._held:
                 self._ready.add(slide, self._priorities.get(slide, 0))
+                self._wake()
         lane.events.append((event, nbytes))
         self._length += 1
         if nbytes is not None:
@@ -219,7 +221,6 @@ class Link:
                 self._high = self._items
             if self._bytes > self._high_bytes:
                 self._high_bytes = self._bytes
-        self._wake()
 
     def _admit(self) -> None:
         """Let in those who wait, in the order of waiting, as far as their shares and the limits go."""

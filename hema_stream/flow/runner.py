@@ -77,9 +77,8 @@ class Runner:
             await self._wake.wait()
 
     def _take(self) -> tuple[str, Event] | None:
-        if self.run.paused or not (self._inline or self.busy < self.executor.workers):
-            return None
-        return self._next()
+        free = self._inline or self.busy < self.executor.workers
+        return self._next() if free and not self.run.paused else None
 
     def _next(self) -> tuple[str, Event] | None:
         """The next event of any pad: the most urgent slide's, or the one's that has had least."""

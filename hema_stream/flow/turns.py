@@ -50,52 +50,42 @@ class Usage:
 
 
 class Turns:
-    """The slides of one link that have something to give."""
+    """The slides of one link that have something to give; ``priorities`` has them."""
 
     def __init__(self, usage: Usage) -> None:
         self._usage = usage
-        self._priorities: dict[str, int] = {}
+        self.priorities: dict[str, int] = {}
         self._heaps: dict[int, list[tuple[float, int, str]]] = {}
         self._entries: dict[str, int] = {}
         self._number = self._pops = 0
 
-    def __len__(self) -> int:
-        """How many they are."""
-        return len(self._priorities)
-
-    def __contains__(self, slide: str) -> bool:
-        """Whether a slide is among them."""
-        return slide in self._priorities
-
     def add(self, slide: str, priority: int) -> None:
         """A slide has something to give."""
-        if len(self._priorities) == 1:  # who was alone took no turns
-            self._usage.come_to(next(iter(self._priorities)))
-        self._priorities[slide] = priority
+        if len(self.priorities) == 1:  # who was alone took no turns
+            self._usage.come_to(next(iter(self.priorities)))
+        self.priorities[slide] = priority
         self._usage.enter(slide)
         self._push(slide)
 
     def discard(self, slide: str) -> None:
         """A slide has nothing to give, or must not."""
-        self._priorities.pop(slide, None)
+        self.priorities.pop(slide, None)
         self._entries.pop(slide, None)
-        if not self._priorities:
+        if not self.priorities:
             self._heaps.clear()
 
     def rank(self) -> tuple[int, float]:
         """How urgent the first of them is, to compare links with; the lower the sooner."""
         first = self._first(max(self._heaps))
-        return -self._priorities[first], self._usage.of(first)
+        return -self.priorities[first], self._usage.of(first)
 
     def next(self) -> str:
-        """Give a slide its turn; there is one."""
-        if len(self._priorities) == 1:
-            return next(iter(self._priorities))
+        """Give a slide its turn; there are several."""
         priorities = sorted((priority for priority in list(self._heaps) if self._waits(priority)), reverse=True)
         self._pops += 1
         low = self._pops % LOW_TURN == 0 and len(priorities) > 1
         slide = self._first(priorities[1] if low else priorities[0])
-        heappop(self._heaps[self._priorities[slide]])
+        heappop(self._heaps[self.priorities[slide]])
         self._usage.turn(slide)
         self._push(slide)
         return slide
@@ -123,8 +113,8 @@ class Turns:
     def _push(self, slide: str) -> None:
         self._number += 1
         self._entries[slide] = self._number
-        heap = self._heaps.setdefault(self._priorities[slide], [])
+        heap = self._heaps.setdefault(self.priorities[slide], [])
         heappush(heap, (self._usage.of(slide), self._number, slide))
-        if len(heap) > STALE + 2 * len(self._priorities):
+        if len(heap) > STALE + 2 * len(self.priorities):
             heap[:] = [entry for entry in heap if self._entries.get(entry[2]) == entry[1]]
             heapify(heap)

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from hema_stream.flow.builtin import Queue
 from hema_stream.flow.bus import Bus, Drained, Message, StateChanged
 from hema_stream.flow.errors import PipelineError
-from hema_stream.flow.executors import GRACE, STOPPING, ThreadExecutor, close_all, open_all, retrieve
+from hema_stream.flow.executors import GRACE, STOPPING, close_all, open_all, retrieve
 from hema_stream.flow.leaving import Leave
 from hema_stream.flow.link import Link
 from hema_stream.flow.run import Run, Trace
@@ -19,6 +19,7 @@ from hema_stream.flow.slides import Outcome, Slides
 from hema_stream.flow.source import SourceRunner
 from hema_stream.flow.stage import Stage
 from hema_stream.flow.statistics import LinkStatistics, StageStatistics
+from hema_stream.flow.threads import ThreadExecutor
 from hema_stream.flow.topology import LinkSpec, Topology
 from hema_stream.flow.watchdog import LoopWatchdog
 from hema_stream.flow.wiring import wire

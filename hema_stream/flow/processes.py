@@ -17,14 +17,13 @@ from hema_stream.flow.executors import (
     Executor,
     LoopExecutor,
     Restarts,
-    ThreadExecutor,
     retrieve,
 )
 from hema_stream.flow.invoke import Outputs
 from hema_stream.flow.pool import Pool
 from hema_stream.flow.shared import PREFIX, pack, sweep, sweep_dead, unpack
 from hema_stream.flow.stage import Stage
-from hema_stream.flow.threads import Thread
+from hema_stream.flow.threads import Thread, ThreadExecutor
 from hema_stream.flow.worker import Drawn, serve
 
 STARTING = 300.0

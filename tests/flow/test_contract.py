@@ -208,6 +208,31 @@ class TestLinks:  # line 3
         assert pipeline._links[pipeline.topology.links[0]].statistics().high_water == 1
 
 
+class TestShares:  # line 4
+    def test_a_slide_that_fills_a_link_leaves_the_next_its_share(self):
+        link = Link("a -> b", 8, 1000, lambda: None)
+        while link.offer(Buffer("a", Unit(0))):
+            pass
+        link.pop()
+        assert link.offer(Buffer("b", Unit(0)))
+        for _ in range(3):
+            link.pop()
+            link.offer(Buffer("a", Unit(0)))
+            assert link.offer(Buffer("b", Unit(0)))
+        while event := link.pop():
+            assert isinstance(event, Buffer)
+        assert link.statistics().depth == 0
+
+    def test_bytes_are_shared_as_items_are(self):
+        link = Link("a -> b", 64, 160, lambda: None)
+        while link.offer(Buffer("a", Unit(0, 40))):
+            pass
+        assert link.statistics().depth_bytes == 120
+        assert link.offer(Buffer("b", Unit(0, 40)))
+        link.pop()
+        assert not link.offer(Buffer("a", Unit(0, 40)))  # two of three that fit the half of three quarters
+
+
 class TestControlLane:  # line 5
     async def test_events_keep_their_place_and_need_no_room(self, chain, run):
         class Marks(PassLoop):
@@ -342,20 +367,6 @@ class TestFairness:  # line 8
         numbers = [i.number for _, i in end.order]
         last_quick = max(place for place, number in enumerate(numbers) if number < 1000)
         assert sum(number >= 1000 for number in numbers[:last_quick]) < 35  # a turn each, and what was in hand
-
-    def test_a_slide_that_fills_a_link_leaves_the_next_its_share(self):
-        link = Link("a -> b", 8, 1000, lambda: None)
-        while link.offer(Buffer("a", Unit(0))):
-            pass
-        link.pop()
-        assert link.offer(Buffer("b", Unit(0)))
-        for _ in range(3):
-            link.pop()
-            link.offer(Buffer("a", Unit(0)))
-            assert link.offer(Buffer("b", Unit(0)))
-        while event := link.pop():
-            assert isinstance(event, Buffer)
-        assert link.statistics().depth == 0
 
     def test_lanes_of_one_priority_are_popped_in_turn(self):
         link = Link("a -> b", 8, 1000, lambda: None)

@@ -21,9 +21,10 @@ from hema_stream.flow.errors import (
     WorkerDiedError,
     WorkerError,
 )
-from hema_stream.flow.executors import LoopExecutor, ThreadExecutor
+from hema_stream.flow.executors import LoopExecutor
 from hema_stream.flow.invoke import outputs_of
 from hema_stream.flow.processes import ProcessExecutor
+from hema_stream.flow.threads import ThreadExecutor
 from stages import InProcess, Pass, Unit
 
 

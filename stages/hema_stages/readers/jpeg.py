@@ -54,20 +54,14 @@ class PlainDecoder:
         return [self._decode(index, stream) for index, stream in enumerate(streams)]
 
     def _decode(self, index: int, stream: bytes) -> NDArray[np.uint8]:
-        import simplejpeg
-
-        try:
-            return np.asarray(simplejpeg.decode_jpeg(stream, colorspace="RGB"), np.uint8)
-        except ValueError as error:
-            cut = END not in stream[-4096:] or "premature end" in str(error).lower()
-            raise BrokenJpegError(index, str(error), cut) from error
+        return _strictly(index, stream, colorspace="RGB")
 
 
 class DaliDecoder:
     """DALI's CPU back end (``device_id=None``): a batch a call.
 
     A batch that DALI refuses goes through ``PlainDecoder``, which names the damaged stream. DALI itself says nothing of
-    streams whose entropy-coded data is damaged but complete; those come out garbled.
+    streams whose entropy-coded data are damaged but complete, and gives garbled pixels: libjpeg reads those data first.
 
     Args:
         threads: of the pipeline.
@@ -87,17 +81,38 @@ class DaliDecoder:
         for start in range(0, len(streams), BATCH):
             try:
                 decoded += self._run(streams[start : start + BATCH])
+            except BrokenJpegError as error:
+                error.index += start
+                raise
             except RuntimeError:
                 self._pipeline = None  # once failed it stays failed
                 decoded += _renumbered(streams, start)
         return decoded
 
     def _run(self, streams: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+        _check_entropy(streams)
         if self._pipeline is None:
             self._pipeline = _build(self._threads)
         self._pipeline.feed_input("streams", [np.frombuffer(stream, np.uint8) for stream in streams])
         (pictures,) = self._pipeline.run()
         return [np.array(pictures.at(index), np.uint8) for index in range(len(streams))]  # its memory is used again
+
+
+def _strictly(index: int, stream: bytes, **options: Any) -> NDArray[np.uint8]:
+    """Decode with libjpeg; what it would only warn of is an error."""
+    import simplejpeg
+
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(stream, **options), np.uint8)
+    except ValueError as error:
+        cut = END not in stream[-4096:] or "premature end" in str(error).lower()
+        raise BrokenJpegError(index, str(error), cut) from error
+
+
+def _check_entropy(streams: Sequence[bytes]) -> None:
+    """Read all coefficients and make pixels of the mean of each block alone: a third of the cost of decoding."""
+    for index, stream in enumerate(streams):
+        _strictly(index, stream, colorspace="GRAY", min_height=1, min_width=1, min_factor=8)
 
 
 def _renumbered(streams: Sequence[bytes], start: int) -> list[NDArray[np.uint8]]:

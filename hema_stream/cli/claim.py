@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 LOCK = ".hema-stream.lock"
 PARTIAL = ".partial"
 """Ending of a file that is being written, or that a killed run left; the next writer removes it."""
+UNLOCKABLE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""How file systems without locks answer; there the folder that only one run can make has to do."""
 CLAIM = f".claim{PARTIAL}"
 """Tells a folder that a run made and did not fill from one that is somebody's."""
 
@@ -89,7 +92,8 @@ class Claims:
                 remedy = "wait for it, or name another folder"
                 raise OutputError(what, place=str(image.path), remedy=remedy, code="claimed") from error
             except OSError as error:
-                raise self._unwritable(error) from error
+                if error.errno not in UNLOCKABLE:
+                    raise self._unwritable(error) from error
             if self._is_current():
                 return
 

@@ -55,10 +55,12 @@ def command(
 
     from hema_stream.cli.claim import claimed
     from hema_stream.cli.progress import open_display
+    from hema_stream.cli.shortage import check_address_space
     from hema_stream.cli.site.used import check_site
     from hema_stream.service.analysis import Finished, Options
     from hema_stream.service.build import backend_settings, site_settings
 
+    check_address_space()
     check_site(site)
     images, errors = find_inputs(inputs, mpp)
     told = (*backend_settings("smear", backend), *site_settings("smear", site), *settings)

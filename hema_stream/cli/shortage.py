@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 
+from hema_stream.core.errors import HemaError
+
+LEAST_ADDRESS_SPACE = 1800 << 20
+"""Bytes that the networks and their libraries map; under about half of it OpenVINO crashes."""
 _REMEDIES = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "the machine has too many open files",
@@ -29,8 +33,39 @@ def raise_limits() -> None:
         return
 
 
+def check_address_space() -> None:
+    """Refuse to load networks where libraries would crash for want of address space.
+
+    Raises:
+        HemaError: the limit is too low.
+    """
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        unlimited = limit == resource.RLIM_INFINITY
+    except (ImportError, OSError):
+        return
+    if not unlimited and limit < LEAST_ADDRESS_SPACE:
+        least = f"{LEAST_ADDRESS_SPACE >> 20:,} MiB"
+        raise HemaError(
+            f"address space is limited to {limit >> 20:,} MiB and {least} are needed",
+            remedy="raise the limit (ulimit -v)",
+            code="limits",
+        )
+
+
 def shortage(error: BaseException) -> str | None:
-    """Say what was short and what to do; None where an error is of another kind."""
+    """Say what was short and what to do; None where an error, and what led to it, is of another kind."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if (said := _shortage(seen)) is not None:
+            return said
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _shortage(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or any(told in str(error).lower() for told in _ALLOCATION):
         return f"out of memory or threads ({_REMEDIES[errno.ENOMEM]})"
     if isinstance(error, OSError) and error.errno in _REMEDIES:

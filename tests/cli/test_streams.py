@@ -71,6 +71,20 @@ def test_what_the_machine_lacks_is_no_defect(error: Exception, said: str) -> Non
     assert said in told
 
 
+def test_a_shortage_is_told_however_libraries_wrap_it() -> None:
+    error = RuntimeError("Cannot close a running event loop")
+    error.__context__ = OSError(errno.EMFILE, "Too many open files")
+    assert "ulimit -n" in (shortage(error) or "")
+
+
+def test_too_little_address_space_is_told_before_libraries_crash(tmp_path: Path) -> None:
+    done = shell(f"ulimit -v 800000; {CLI} analyze examples/fields/bccd-00044.png -o {tmp_path / 'out'}")
+    assert done.returncode == 4
+    assert "ulimit -v" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_defect_is_no_shortage() -> None:
     assert shortage(KeyError("x")) is None
     assert shortage(OSError(errno.EBADF, "Bad file descriptor")) is None

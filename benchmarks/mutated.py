@@ -267,7 +267,7 @@ def main() -> None:
             ends[whole[kind].suffix, line["ended"]] += 1
             compared[line.get("compared", "")] += 1
             slowest, largest = max(slowest, line["cpu"]), max(largest, line["rss"])
-            if line["ended"].startswith("!") or line.get("compared") == "other":
+            if line["ended"].startswith(("!", "worker")) or line.get("compared") == "other":
                 print(number, whole[kind].name, line["ended"], line.get("compared", ""), flush=True)
                 if asked.keep:
                     asked.keep.mkdir(parents=True, exist_ok=True)

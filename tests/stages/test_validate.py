@@ -216,6 +216,22 @@ class TestPlainPictures:
             Validate("validate", max_bytes="100KiB").process(InputImage("x", path), None)
         assert caught.value.code == "bomb"
 
+    def test_damaged_exif(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.jpg"
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(NOISE).save(path, exif=exif)
+        whole = path.read_bytes()
+        start = whole.index(b"Exif")
+        for place in range(start, start + 30):
+            for value in (0, 1, 2, 255):
+                path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+                try:
+                    validate(path)
+                except InputError as error:
+                    told = error.code
+                    assert told == "unreadable"
+
     def test_jpeg_bomb(self, tmp_path: Path) -> None:
         path = tmp_path / "a.jpg"
         Image.fromarray(NOISE).save(path)

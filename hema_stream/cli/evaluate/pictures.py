@@ -26,7 +26,9 @@ def labelled(labels: Path, split: str | None, sources: Sequence[str]) -> list[di
 
 def pictures(folder: Path) -> list[dict[str, Any]]:
     """A row for each picture below a folder."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    from hema_stages.folders import is_clutter
+
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and not is_clutter(p))
     return [{"path": str(path.relative_to(folder)), "file": path} for path in files]
 
 

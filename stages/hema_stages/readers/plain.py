@@ -50,7 +50,9 @@ def decode_whole(path: Path, decoder: JpegDecoder) -> NDArray[np.uint8]:
         if magic == PNG:
             return turned(np.ascontiguousarray(_decode_png(path)), picture_orientation(path))
         return _decode_tiff(path, decoder)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # damaged headers fail in as many ways as they have fields
         raise _broken(path, "cannot be read", InputCode.UNREADABLE) from error
 
 
@@ -91,7 +93,7 @@ def picture_orientation(path: Path) -> int:
     """Read the orientation of a PNG or JPEG, 1..8; 1 where it tells none. Looks at headers only.
 
     Raises:
-        OSError, SyntaxError, ValueError: the headers are damaged.
+        Exception: of many kinds, where the headers are damaged.
     """
     from PIL.Image import Exif
 

@@ -98,7 +98,9 @@ def _probe_picture(path: Path) -> Probe:
         mpp = png_scale(image) if image.format == "PNG" else None  # a JPEG's density is a printer's
         size = upright_size(image.size, picture_orientation(path))
         return Probe("plain", (Level(*size, 1.0),), mpp, alpha, size)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # damaged headers fail in as many ways as they have fields
         raise InputError("not a readable image", place=str(path), remedy=AGAIN, code=InputCode.UNREADABLE) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ NAMING = frozenset({"mirax"})
 """Formats in which one file names others."""
 EITHER = "hamamatsu"
 """One file where it is TIFF (NDPI), else a text that names others (VMS, VMU)."""
+BESIDE = "hema-series-"
 SERIES = "dicom"
 """A format whose files lie side by side and know each other by their series."""
 
@@ -74,7 +76,8 @@ def _check_named(path: Path, parts: Sequence[Path]) -> None:
 
 def _open_beside(path: Path, parts: Sequence[Path]) -> OpenedSlide:
     """Open files of a series where they lie by themselves: OpenSlide looks at all that lie beside the first."""
-    folder = Path(tempfile.mkdtemp(prefix="hema-series-"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{os.getpid()}-"))
     try:
         links = [folder / f"{number:06d}.dcm" for number in range(1 + len(parts))]
         for link, file in zip(links, (path, *parts), strict=True):
@@ -83,6 +86,16 @@ def _open_beside(path: Path, parts: Sequence[Path]) -> OpenedSlide:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _sweep() -> None:
+    """Remove what killed workers left."""
+    import psutil
+
+    for left in Path(tempfile.gettempdir()).glob(f"{BESIDE}*-*"):
+        told = left.name.removeprefix(BESIDE).partition("-")[0]
+        if told.isdecimal() and not psutil.pid_exists(int(told)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 class OpenedSlide:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from time import process_time
 
 import numpy as np
@@ -211,6 +212,14 @@ class TestASeries:
         slide, pixels = pixels_of(InputImage("x", path))
         assert len(slide.levels) == 1
         assert np.array_equal(pixels, picture)
+
+    def test_nothing_is_left_of_it_not_even_by_a_killed_worker(self, tmp_path, picture, monkeypatch):
+        (path,) = write_dicom(tmp_path / "slide", picture, levels=1)
+        temporary = tmp_path / "tmp"
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        (temporary / "hema-series-4194305-x").mkdir(parents=True)  # above any process's number
+        pixels_of(InputImage("x", path))
+        assert list(temporary.iterdir()) == []
 
     def test_other_dicom_is_refused_or_passed_over(self, tmp_path, picture):
         (path,) = write_dicom(tmp_path / "slide", picture, levels=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 from typing import Any, TextIO
 
@@ -26,9 +27,11 @@ class Guarded(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Write what the descriptor takes; claim all of it once it takes nothing more."""
-        if not self._gone:
+        while not self._gone:
             try:
                 return os.write(self._descriptor, data)
+            except BlockingIOError:  # another program has made the terminal or pipe one that does not wait
+                select.select([], [self._descriptor], [])
             except OSError as error:
                 self._gone = True
                 self.lost = None if error.errno == errno.EPIPE else error

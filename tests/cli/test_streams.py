@@ -47,6 +47,14 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_pipe_that_does_not_wait_gets_every_line() -> None:
+    program = "import os, sys; os.set_blocking(1, False); os.execvp(sys.argv[1], sys.argv[1:])"
+    text = "; ".join(["from hema_stream.cli.streams import guard_streams", "out = guard_streams()"])
+    text += "; print('x' * 1_000_000); import sys; sys.stdout.flush(); sys.exit(out.lost is not None)"
+    done = shell(f"set -o pipefail; {sys.executable} -c '{program}' {sys.executable} -c \"{text}\" | (sleep 1; wc -c)")
+    assert (done.returncode, done.stdout.strip()) == (0, "1000001")
+
+
 def test_letters_that_a_locale_lacks_do_not_stop_a_command() -> None:
     done = shell(f"LC_ALL=C PYTHONCOERCECLOCALE=0 PYTHONUTF8=0 {CLI} inspect clean")
     assert (done.returncode, done.stderr) == (0, "")

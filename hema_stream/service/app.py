@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 from aiohttp import web
+from sqlalchemy import Engine
 
 from hema_stream.clinical.panel import load_panel
+from hema_stream.core.errors import OutputError
 from hema_stream.service import page
 from hema_stream.service.api import (
     access,
@@ -26,12 +28,14 @@ from hema_stream.service.api import (
 )
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, register
 from hema_stream.service.auth import Tickets, TokenStore
+from hema_stream.service.custody import check_custody
 from hema_stream.service.disk import Disk
 from hema_stream.service.dispatch import Dispatcher
 from hema_stream.service.hub import LiveHub
 from hema_stream.service.jobs import JobStore
 from hema_stream.service.jobs.database import open_database
 from hema_stream.service.metrics import Metrics, measuring
+from hema_stream.service.owner import Owner
 from hema_stream.service.parts import (
     DISK,
     DISPATCHER,
@@ -86,11 +90,39 @@ HEADERS = {
 
 
 async def make_app(settings: ServiceSettings) -> web.Application:
-    """Put a service together: folders, database and tokens are ready, the pipeline starts with the application."""
-    settings.data.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    for folder in (settings.results, settings.uploads, settings.scans):
-        folder.mkdir(exist_ok=True)
+    """Put a service together: folders, database and tokens are ready, the pipeline starts with the application.
+
+    Raises:
+        OwnedError: another process works on the data.
+        DatabaseError, CustodyError: the database cannot be used, or is not the one that belongs to the data.
+        OutputError: the folders cannot be made.
+    """
+    owner = _own(settings)
+    try:
+        return await _put_together(settings, owner)
+    except BaseException:
+        owner.let_go()
+        raise
+
+
+def _own(settings: ServiceSettings) -> Owner:
+    """Make the folders, and be the only one who works in them."""
+    owner = Owner(settings.data)
+    try:
+        settings.data.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        owner.take()
+        for folder in (settings.results, settings.uploads, settings.scans):
+            folder.mkdir(exist_ok=True)
+    except OSError as error:
+        owner.let_go()
+        what, remedy = error.strerror or str(error), "make room there, or let this user write there"
+        raise OutputError(what, place=str(error.filename or settings.data), remedy=remedy) from error
+    return owner
+
+
+async def _put_together(settings: ServiceSettings, owner: Owner) -> web.Application:
     database = await asyncio.to_thread(open_database, settings.database_url)
+    await asyncio.to_thread(check_custody, JobStore(database), settings)
     limits, metrics = settings.limits, Metrics()
     app = web.Application(middlewares=[measuring(metrics), problems], client_max_size=limits.http.body)
     app[SETTINGS], app[METRICS] = settings, metrics
@@ -111,6 +143,7 @@ async def make_app(settings: ServiceSettings) -> web.Application:
     app.on_response_prepare.append(_harden)
     app.cleanup_ctx.append(_working)
     app.on_shutdown.append(_hang_up)
+    app.on_cleanup.append(_leaving(owner, database))
     return app
 
 
@@ -142,6 +175,14 @@ async def _working(app: web.Application) -> AsyncIterator[None]:
 
 async def _hang_up(app: web.Application) -> None:
     app[SCANS].hang_up()
+
+
+def _leaving(owner: Owner, database: Engine) -> Callable[[web.Application], Awaitable[None]]:
+    async def leave(app: web.Application) -> None:
+        database.dispose()
+        owner.let_go()
+
+    return leave
 
 
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:

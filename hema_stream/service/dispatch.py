@@ -226,6 +226,8 @@ class Dispatcher:
         return contained(Path(job.path), roots[Origin(job.origin)])
 
     def _slide_ended(self, slide: str, status: str, error: BaseException | None) -> None:
+        if slide in self._ending:
+            return  # it has ended, and that is just being written down: what ended it first counts
         self._ending.add(slide)
         # In a task, so that everything that the pipeline told before is in the hub by then.
         self._tasks.spawn(self._write_end(slide, status, error))

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import structlog
 
-from hema_stream.service.artefacts import report_digest
+from hema_stream.service.artefacts import REPORT, report_digest
 from hema_stream.service.jobs import JobStore, Origin, Status
 from hema_stream.service.jobs.store import Ending
 
@@ -33,16 +33,32 @@ def recover(
     for job in store.running():
         if job.origin not in origins or job.id in known:
             continue
-        report = results / job.id / "report.json"
-        if report.is_file():
-            store.end(job.id, _ending_of(report))
+        ending = _reported(results / job.id)
+        if ending is not None:
+            store.end(job.id, ending)
         elif attempts is not None and job.attempts >= attempts:
             store.end(job.id, Ending(Status.FAILED, "gave_up", f"begun {job.attempts} times and never ended"))
         elif job.origin == Origin.INGEST:
             store.begin_again(job.id)
         else:
             store.requeue(job.id)
-        _log.info("recovered", job=job.id, reported=report.is_file(), attempts=job.attempts)
+        _log.info("recovered", job=job.id, reported=ending is not None, attempts=job.attempts)
+
+
+def _reported(folder: Path) -> Ending | None:
+    """How a job ended by its report; None where there is none that can be read.
+
+    A damaged one, as a loss of power leaves it, is laid aside: its job is worked on again.
+    """
+    report = folder / REPORT
+    if not report.is_file():
+        return None
+    try:
+        return _ending_of(report)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _log.error("damaged report laid aside", report=str(report), error=str(error))
+        report.replace(report.with_name(f"{REPORT}.damaged"))
+        return None
 
 
 def _ending_of(report: Path) -> Ending:

@@ -70,3 +70,17 @@ def test_what_has_none_is_queued_again_until_it_was_tried_too_often(store: JobSt
     found = store.get("b")
     assert found is not None
     assert found.code == "gave_up"
+
+
+@pytest.mark.parametrize("document", [b"", b"{", b"[]", b"null", b'{"summary": {}}', bytes(64)])
+def test_a_damaged_report_is_laid_aside_and_its_job_worked_on_again(
+    store: JobStore, tmp_path: Path, document: bytes
+) -> None:
+    interrupted(store, "a")
+    interrupted(store, "b")
+    reported(tmp_path, "b")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "report.json").write_bytes(document)
+    recover(store, tmp_path, 5)
+    assert (status(store, "a"), status(store, "b")) == ("queued", "done")
+    assert (tmp_path / "a" / "report.json.damaged").read_bytes() == document

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from http import HTTPStatus
-from pathlib import Path
 
 from aiohttp import web
 
 from hema_stream.service.api.models import Again, SlideInfo, SlideList, SlideQuery, Submission, Urgency
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, answer
 from hema_stream.service.auth import Scope
+from hema_stream.service.custody import remove_data
 from hema_stream.service.jobs import Job, Origin, Status
 from hema_stream.service.parts import DISPATCHER, HUB, SETTINGS, STORE, VIEWER
 from hema_stream.service.problems import ProblemError
@@ -87,7 +86,7 @@ async def delete(call: Call) -> web.Response:
     job = await asyncio.to_thread(app[STORE].delete, call.slide)
     await app[VIEWER].forget(job.id)
     app[HUB].forget(job.id)
-    await asyncio.to_thread(_remove, job, app[SETTINGS].results / job.id)
+    await asyncio.to_thread(remove_data, job.id, app[SETTINGS])
     return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -117,15 +116,6 @@ def unknown_slide() -> ProblemError:
 def _whole(job: Job) -> bool:
     path = Path(job.path)
     return path.is_file() and job.length in (None, path.stat().st_size)
-
-
-def _remove(job: Job, results: Path) -> None:
-    if results.is_dir():
-        shutil.rmtree(results)
-    if job.origin == Origin.UPLOAD:
-        Path(job.path).unlink(missing_ok=True)
-    elif job.origin == Origin.INGEST:
-        shutil.rmtree(job.path, ignore_errors=True)
 
 
 ENDPOINTS = (

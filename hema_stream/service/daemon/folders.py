@@ -19,6 +19,7 @@ from hema_stream.service.dispatch import Dispatcher
 from hema_stream.service.jobs import Job, JobStore, Origin, Status
 from hema_stream.service.jobs.store import JobStateError
 from hema_stream.service.outage import outage_of, outlast
+from hema_stream.service.owner import Owner
 from hema_stream.service.recovery import recover
 from hema_stream.service.submission import new_job
 
@@ -40,6 +41,7 @@ class WatchedFolder:
         self._room = asyncio.Semaphore(config.ahead)
         self._followed: set[asyncio.Task[None]] = set()
         self._again = asyncio.Event()
+        self.owner = Owner(config.path)
         self._owed = 0
 
     async def run(self) -> None:
@@ -58,6 +60,7 @@ class WatchedFolder:
                 self._again.clear()
         finally:
             await _cancelled(self._followed)
+            self.owner.let_go()
 
     def _unreachable(self, error: Exception) -> None:
         _log.error("folder cannot be watched", folder=str(self._config.path), error=str(error))
@@ -65,6 +68,7 @@ class WatchedFolder:
 
     async def _claim(self) -> None:
         """Take one file after the other, never more than ``ahead`` that have not ended, none while the disk is low."""
+        await asyncio.to_thread(self.owner.take)
         async with aclosing(self._watch(self._config.path, lambda: not self._disk.low)) as claims:
             self.standing.state, self.standing.why = "watching", ""
             while True:

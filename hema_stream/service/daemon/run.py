@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -35,14 +36,18 @@ async def run_daemon(
         leave: ends the process at once; called from a thread when the stop takes longer than it may.
 
     Raises:
+        OwnedError: another process works on the data, or watches one of the folders.
         FlowError, HemaError: the pipeline cannot be started.
         OSError: the address is taken.
     """
     stop, notifier = told_to_stop(), Notifier()
     settings = config.service()
     app = await make_app(settings)
-    await asyncio.to_thread(set_aside, app[STORE], settings.results, settings.limits.jobs.attempts)
     folders = _watched(config, watch, app)
+    for folder in folders:
+        with suppress(OSError):  # one that is away is tried again; one that another process watches is not shared
+            folder.owner.take()
+    await asyncio.to_thread(set_aside, app[STORE], settings.results, settings.limits.jobs.attempts)
     app[FOLDERS].extend(folder.standing for folder in folders)
     listen = config.listen
     async with listening(app, listen.host, listen.port, tls_context(listen.tls) if listen.tls else None, say):

@@ -97,6 +97,14 @@ class Job(Base):
     finished: Mapped[datetime | None] = mapped_column(Utc)
 
 
+class Deleted(Base):
+    """A job that was deleted; of it only its ``id`` is kept, to know what is left of it."""
+
+    __tablename__ = "deleted"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+
+
 class Token(Base):
     """A bearer token; only the hash of its secret is kept.
 

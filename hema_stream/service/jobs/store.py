@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Engine, delete, func, select, update
 from sqlalchemy.orm import sessionmaker
 
 from hema_stream.core.errors import HemaError
-from hema_stream.service.jobs.job import Job, Origin, Status
+from hema_stream.service.jobs.job import Deleted, Job, Origin, Status
 
 WAITING = (Status.UPLOADING, Status.QUEUED)
 GOING_ON = (*WAITING, Status.RUNNING)
@@ -173,6 +173,8 @@ class JobStore:
         gone = delete(Job).where(Job.id == job_id, Job.status != Status.RUNNING).returning(Job)
         with self._sessions.begin() as session:
             job = session.scalars(gone).one_or_none()
+            if job is not None:
+                session.merge(Deleted(id=job_id))
         if job is None:
             raise JobStateError("is under way", place=job_id, remedy="cancel it first")
         return job
@@ -197,6 +199,16 @@ class JobStore:
         """Jobs whose image has not arrived whole, as far as was written down."""
         with self._sessions() as session:
             return session.scalars(select(Job).where(Job.status == Status.UPLOADING)).all()
+
+    def known(self) -> set[str]:
+        """Ids of all jobs."""
+        with self._sessions() as session:
+            return set(session.scalars(select(Job.id)))
+
+    def deleted(self) -> set[str]:
+        """Ids of jobs that were deleted."""
+        with self._sessions() as session:
+            return set(session.scalars(select(Deleted.id)))
 
     def counts(self) -> dict[str, int]:
         """Number of jobs by status."""

@@ -15,10 +15,10 @@ import stand_in
 from watched import put, running
 
 from hema_stream.service import warm
-from hema_stream.service.app import make_app
 from hema_stream.service.daemon import folders
 from hema_stream.service.daemon.folders import WatchedFolder
-from hema_stream.service.jobs import Origin
+from hema_stream.service.jobs import JobStore, Origin
+from hema_stream.service.jobs.database import open_database
 from hema_stream.service.parts import DISK, DISPATCHER, STORE
 from hema_stream.service.submission import new_job
 
@@ -199,7 +199,8 @@ async def test_a_slide_that_is_deleted_gives_its_file_a_verdict(configured: Any,
 async def test_what_others_lay_among_claimed_files_is_no_claim(configured: Any, inbox: Path, key: str) -> None:
     """The key becomes a job's id and the name of its results' folder, so it is not believed."""
     config = configured()
-    store = (await make_app(config.service()))[STORE]
+    config.data.mkdir()
+    store = JobStore(open_database(config.service().database_url))
     other = new_job("other", inbox, Origin.UPLOAD, mpp=None, priority=0, length=9)
     store.add(other)
     place = inbox / "claimed" / f"{other.id if key == 'upload' else key}.1"

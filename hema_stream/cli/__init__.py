@@ -51,6 +51,7 @@ def main() -> None:
     raise_limits()
     bound_heap()
     _log_to_stderr()
+    _quiet_others()
     try:
         code = group(prog_name="hema-stream", standalone_mode=False)
     except click.ClickException as error:
@@ -81,6 +82,17 @@ def _defect(error: Exception) -> str:
 def _told(line: str, code: int) -> int:
     click.echo(line, err=True)
     return code
+
+
+def _quiet_others() -> None:
+    """Keep warnings of other libraries from the terminal, in worker processes too; python -W shows them."""
+    import os
+    import warnings
+
+    if sys.warnoptions:
+        return
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
 
 
 def _log_to_stderr() -> None:

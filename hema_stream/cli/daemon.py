@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hema_stream.cli.extras import need
 from hema_stream.cli.leave import leave_at_once
 from hema_stream.cli.logs import log_as_json
 from hema_stream.cli.site.option import site_option
@@ -26,12 +27,7 @@ def command(path: Path, check: bool, site: str | None, log_level: str) -> None:
     Exit code 0: stopped, or the configuration is good; 2: it is not, each fault is told with its line and key;
     4: failed, or the stop took longer than it may.
     """
-    try:
-        import aiohttp  # noqa: F401
-        import alembic  # noqa: F401
-        import sdnotify  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error.name} is missing: pip install 'hema-stream[server]'") from error
+    need("server", "aiohttp", "alembic", "sdnotify")
     from hema_stream.cli.site.used import check_known
     from hema_stream.core.faults import FaultyConfigError
     from hema_stream.service.daemon.config import read_config

@@ -1,18 +1,23 @@
-"""The log of what runs for long: a line of JSON an event, on stderr."""
+"""The log of what runs for long: a line of JSON an event, on stderr or in a file."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 PRIORITIES = {"critical": 2, "error": 3, "exception": 3, "warning": 4, "info": 6, "debug": 7}
 """Of syslog; the journal reads them as ``<n>`` before a line."""
 
 
-def log_as_json(level: str = "info") -> None:
-    """Log events of a level and above; tracebacks come without the values of variables, which may be secrets."""
+def log_as_json(level: str = "info", file: Path | None = None) -> None:
+    """Log events of a level and above; tracebacks come without the values of variables, which may be secrets.
+
+    Args:
+        file: takes the lines instead of stderr, after those that are in it.
+    """
     import logging
 
     import structlog
@@ -22,10 +27,10 @@ def log_as_json(level: str = "info") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
-            _for_journal if in_journal() else structlog.processors.JSONRenderer(),
+            _for_journal if file is None and in_journal() else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr if file is None else file.open("a", buffering=1)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hema_stream.cli.extras import need
 from hema_stream.cli.microns import MPP
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ REACH = 4
 @click.command("scan-sim")
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--url", default="http://127.0.0.1:8765", show_default=True, help="Address of the service.")
-@click.option("--token", required=True, envvar="HEMA_TOKEN", help="Token with scope submit; or HEMA_TOKEN.")
+@click.option("--token", required=True, envvar="HEMA_STREAM_TOKEN", show_envvar=True, help="One that allows 'submit'.")
 @click.option("--rate", default=5.0, show_default=True, type=click.FloatRange(0), help="Fields a second; 0: no limit.")
 @click.option("--faults", default="", help="lost=0.05,repeated=0.05,reordered=0.2,cut=10")
 @click.option("--field", "side", default=(640, 480), show_default=True, type=(int, int), help="Width and height, px.")
@@ -59,10 +60,7 @@ def command(
     Exit code 0: the slide is done; 2: usage; 3: rejected; 4: failed or cancelled, or no service; 130:
     interrupted, and the scan given up.
     """
-    try:
-        import aiohttp  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error.name} is missing: pip install 'hema-stream[server]'") from error
+    need("server", "aiohttp")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may have inherited none
     from hema_stream.cli.scan.faults import Faults, plan_course
     from hema_stream.cli.scan.picture import Cut, Picture

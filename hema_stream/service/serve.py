@@ -6,13 +6,15 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from ssl import SSLContext
 
 from aiohttp import web
 
+from hema_stream.service.address import refused
 from hema_stream.service.app import make_app
 from hema_stream.service.jobs import Origin
-from hema_stream.service.parts import DISPATCHER, SETTINGS, STORE, TOKENS
+from hema_stream.service.parts import DISPATCHER, STORE, TOKENS
 from hema_stream.service.settings import ServiceSettings
 from hema_stream.service.submission import located, new_job
 
@@ -35,18 +37,18 @@ async def serve(
 
     Args:
         say: told where the service listens, where its pages are, and the one-time token of a first start.
-        submit: images within the roots to queue at once.
+        submit: images within the roots to queue at once, where no earlier start has queued them.
         show: told the address of the last of their pages.
         new_token: give a one-time token though there are tokens already: whoever starts the service may have one.
 
     Raises:
-        FlowError, HemaError: the pipeline cannot be started.
-        OSError: the address is taken.
+        FlowError, HemaError: the pipeline cannot be started, the address is taken, or there is no such image.
     """
     stop = told_to_stop()
+    found = {path: await asyncio.to_thread(located, path, settings.roots) for path in submit}
     app = await make_app(settings)
     async with listening(app, host, port, tls, say, new_token) as base:
-        pages = [(path, f"{base}/#/slides/{await _queue(app, path)}") for path in submit]
+        pages = [(path, f"{base}/#/slides/{await _queue(app, image)}") for path, image in found.items()]
         for path, page in pages:
             say(f"page of {path}: {page}")
         if pages:
@@ -76,7 +78,10 @@ async def listening(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        try:
+            await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        except OSError as error:
+            raise refused(host, port, error) from error
         base = f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}"
         say(f"listening on {base}")
         first = await asyncio.to_thread(app[TOKENS].first, new_token)
@@ -87,10 +92,12 @@ async def listening(
         await runner.cleanup()
 
 
-async def _queue(app: web.Application, path: str) -> str:
-    """Queue an image as if it had been submitted; its slide's id."""
-    found = await asyncio.to_thread(located, path, app[SETTINGS].roots)
-    job = new_job(found.name, found, Origin.PATH, mpp=None, priority=0)
+async def _queue(app: web.Application, image: Path) -> str:
+    """Queue an image as if it had been submitted, unless an earlier start has; its slide's id."""
+    earlier = await asyncio.to_thread(app[STORE].of_image, str(image))
+    if earlier is not None:
+        return earlier.id
+    job = new_job(image.name, image, Origin.PATH, mpp=None, priority=0)
     await asyncio.to_thread(app[STORE].add, job)
     app[DISPATCHER].wake()
     return job.id

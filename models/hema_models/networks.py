@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from hema_models.torchvision_ops import ensure_torchvision
@@ -21,6 +22,8 @@ def segmenter_network(architecture: str) -> Any:
         ModelError: ultralytics is not installed.
     """
     ensure_torchvision()
+    # It tells of the settings that it makes before its log can be quietened; standard output belongs to our commands.
+    os.environ.setdefault("YOLO_VERBOSE", "false")
     try:
         from ultralytics.cfg import get_cfg
         from ultralytics.nn.tasks import SegmentationModel
@@ -29,7 +32,7 @@ def segmenter_network(architecture: str) -> Any:
         remedy = "pip install ultralytics, or name a segmenter of your own: --set segment.model=FILE.onnx"
         raise ModelError("ultralytics is not installed", place=architecture, remedy=remedy) from error
 
-    LOGGER.setLevel(logging.ERROR)  # it writes to standard output, which belongs to our commands
+    LOGGER.setLevel(logging.ERROR)
 
     model = SegmentationModel(f"{architecture}.yaml", ch=3, nc=SEGMENT_KINDS, verbose=False)
     model.args = get_cfg()

@@ -87,6 +87,18 @@ async def test_a_pipeline_that_cannot_be_started_is_told_at_once(
         await asyncio.wait_for(serve(settings, "127.0.0.1", 0, None, lambda _: None), 20)
 
 
+async def test_what_an_earlier_start_has_queued_is_queued_once(settings: ServiceSettings) -> None:
+    (settings.roots[0] / "a.png").write_bytes(b"picture")
+    slides = []
+    for _ in range(2):
+        said = Said()
+        serving = asyncio.create_task(serve(settings, "127.0.0.1", 0, None, said.lines.append, submit=["a.png"]))
+        slides.append((await said.line("page of a.png")).partition("/#/slides/")[2])
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, 20)
+    assert slides[0] == slides[1]
+
+
 async def test_it_queues_what_it_is_told_at_the_start_and_says_where_the_page_is(settings: ServiceSettings) -> None:
     (settings.roots[0] / "a.png").write_bytes(b"picture")
     said, shown = Said(), []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from http import HTTPStatus
+from pathlib import Path
 
 from aiohttp import web
 

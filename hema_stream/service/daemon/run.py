@@ -37,8 +37,7 @@ async def run_daemon(
 
     Raises:
         OwnedError: another process works on the data, or watches one of the folders.
-        FlowError, HemaError: the pipeline cannot be started.
-        OSError: the address is taken.
+        FlowError, HemaError: the pipeline cannot be started, or the address is taken.
     """
     stop, notifier = told_to_stop(), Notifier()
     settings = config.service()

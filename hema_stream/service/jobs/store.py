@@ -65,6 +65,13 @@ class JobStore:
         with self._sessions() as session:
             return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
 
+    def of_image(self, path: str) -> Job | None:
+        """The newest job of an image that was given by its path and has not ended without being done."""
+        useless = (Status.REJECTED, Status.FAILED, Status.CANCELLED)
+        wanted = select(Job).where(Job.path == path, Job.origin == Origin.PATH, Job.status.not_in(useless))
+        with self._sessions() as session:
+            return session.scalars(wanted.order_by(Job.number.desc()).limit(1)).one_or_none()
+
     def page(
         self, *, statuses: Collection[str] = (), text: str = "", before: int | None = None, limit: int = 50
     ) -> Page:

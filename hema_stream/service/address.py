@@ -40,7 +40,8 @@ def refused(host: str, port: int, error: OSError) -> AddressError:
         free = next((other for other in range(port + 1, min(port + LOOKED, MOST + 1)) if _free(host, other)), 0)
         if _is_ours(host, port):
             what = f"a hema-stream service runs there already: http://{place}"
-            return AddressError(what, place=place, remedy=f"use that one, or start a second with --port {free}")
+            remedy = f"use that one; a second takes data of its own: --data FOLDER --port {free}"
+            return AddressError(what, place=place, remedy=remedy)
         return AddressError("another program listens there", place=place, remedy=f"a free one: --port {free}")
     if error.errno == errno.EACCES:
         return AddressError("ports under 1024 are the administrator's", place=place, remedy="for example --port 8765")

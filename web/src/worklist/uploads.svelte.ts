@@ -149,15 +149,25 @@ export class Uploads {
     private readonly client: Client,
     private readonly info: SessionInfo,
   ) {
-    window.setInterval(() => this.files.forEach((file) => file.watch(Date.now())), 1000);
-    window.addEventListener("online", () => this.files.forEach((file) => file.hurry()));
-    window.addEventListener("beforeunload", (event) => {
+    const { signal } = this.closing;
+    const timer = window.setInterval(() => this.files.forEach((file) => file.watch(Date.now())), 1000);
+    signal.addEventListener("abort", () => window.clearInterval(timer));
+    window.addEventListener("online", () => this.files.forEach((file) => file.hurry()), { signal });
+    const ask = (event: BeforeUnloadEvent): void => {
       if (this.files.some((file) => file.open && !this.keeps.has(file.file))) event.preventDefault();
-    });
+    };
+    window.addEventListener("beforeunload", ask, { signal });
     void this.restore();
   }
 
   private readonly keeps = new Set<File>();
+  private readonly closing = new AbortController();
+
+  /** Send nothing more: who is signed in has left. What is kept goes on with the next one. */
+  close(): void {
+    this.closing.abort();
+    for (const file of this.files) if (file.open) void file.pause();
+  }
 
   async add(files: Iterable<File>, wish: Wish): Promise<void> {
     this.refused = [];
@@ -223,6 +233,7 @@ export class Uploads {
   }
 
   private go(): void {
+    if (this.closing.signal.aborted) return;
     const going = this.files.filter((file) => file.state === "going" || file.state === "stalled").length;
     const waiting = this.files.filter((file) => file.state === "waiting");
     for (const file of waiting.slice(0, Math.max(TOGETHER - going, 0))) void file.start();
@@ -240,7 +251,9 @@ export class Uploads {
         else await forget(kept.name);
       }
       await this.lookBack();
-      await new Promise(() => undefined);
+      if (!this.closing.signal.aborted) {
+        await new Promise((resolve) => this.closing.signal.addEventListener("abort", resolve));
+      }
     });
   }
 
@@ -258,6 +271,14 @@ let made: { client: Client; uploads: Uploads } | null = null;
 
 /** The uploads of who is signed in: they go on whatever page is shown. */
 export function uploadsOf(client: Client, info: SessionInfo): Uploads {
-  if (made?.client !== client) made = { client, uploads: new Uploads(client, info) };
+  if (made?.client !== client) {
+    endUploads();
+    made = { client, uploads: new Uploads(client, info) };
+  }
   return made.uploads;
+}
+
+export function endUploads(): void {
+  made?.uploads.close();
+  made = null;
 }

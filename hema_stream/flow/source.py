@@ -14,7 +14,7 @@ from hema_stream.flow.invoke import as_failure
 from hema_stream.flow.run import Run
 from hema_stream.flow.runner import TURN, Runner
 from hema_stream.flow.slide_run import SlideRun
-from hema_stream.flow.slides import Outcome
+from hema_stream.flow.slides import KEPT, Outcome
 from hema_stream.flow.stage import Source
 
 ASIDE, ASIDE_BYTES = 64, 16 << 20
@@ -118,9 +118,9 @@ class SourceRunner(Runner):
             self._note_stray(event)
         elif slide in self._aside:
             await self._set_aside(event)
-        elif len(self._unended) < 2:
+        elif len(self._unended) < 2 or (link := self.outlet.only_link) is None:
             await self._send(event)
-        elif not all(link.offer(event) for link in self.outlet.links.values()):
+        elif not link.offer(event):
             self._aside[slide] = aside = deque([event])
             self._count_aside(event, 1)
             self.spawn(self._catch_up(slide, aside))
@@ -159,7 +159,7 @@ class SourceRunner(Runner):
 
     def _tell(self, slide: str, text: str) -> None:
         """Warn once a slide."""
-        if slide not in self._told and len(self._told) < TURN:
+        if slide not in self._told and len(self._told) < KEPT:
             self._told.add(slide)
             self.run.warn(slide, self.stage.name, text)
 

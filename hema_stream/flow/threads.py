@@ -75,8 +75,9 @@ class ThreadExecutor(Background):
             self._free.give(self._new_thread())
 
     def busy_since(self) -> float | None:
-        """When the oldest call that is still running began."""
-        return min((thread.busy_since for thread in self._all if thread.busy_since is not None), default=None)
+        """When the oldest call that is still running began; from any thread."""
+        since = [thread.busy_since for thread in list(self._all)]
+        return min((moment for moment in since if moment is not None), default=None)
 
     async def open(self) -> None:
         """Start the stage in one of its threads."""

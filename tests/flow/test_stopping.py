@@ -288,3 +288,27 @@ async def until(condition, seconds=10.0):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+async def test_taking_leave_waits_a_little_for_the_call_in_flight(chain):
+    class Works(Pass):
+        def process(self, item, state, pad="sink"):
+            time.sleep(0.15)
+            order.append("worked")
+            return item
+
+        def negotiate(self, caps):
+            return caps, "state"
+
+        def cancelled(self, state):
+            order.append("cancelled")
+
+        def close(self, state):
+            order.append("closed")
+
+    order, stage = [], Works("works", workers=2)
+    pipeline = chain(Numbers(slides={"a": 1}), stage, Gather())
+    async with pipeline:
+        await asyncio.sleep(0.05)
+        await pipeline.cancel("a")
+        assert order == ["worked", "cancelled", "closed"]

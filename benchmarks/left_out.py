@@ -134,7 +134,7 @@ def main() -> None:
     rows: list[dict[str, str]] = []
     start = common_start(asked.stream, asked.data, asked.start, asked.work)
     if asked.stream in LEFT_PASSES:
-        more += ["--passes", LEFT_PASSES[asked.stream][1]]
+        more += ["--passes", LEFT_PASSES[asked.stream][1], "--styles", "0.5"]
     for number, group in enumerate(GROUPS[asked.stream]):
         if asked.group and group not in asked.group:
             continue

@@ -99,7 +99,6 @@ RECIPES = {
         sure=0.7,
         borrowed=0.25,
         rare={"blast": 0.4},
-        styles=0.5,
     ),
     "rbc": ClassifyRecipe((Round(6, (DENSE, DENSE, DENSE_HARD)),), batch=64, density=True),
 }

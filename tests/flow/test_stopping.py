@@ -312,3 +312,18 @@ async def test_taking_leave_waits_a_little_for_the_call_in_flight(chain):
         await asyncio.sleep(0.05)
         await pipeline.cancel("a")
         assert order == ["worked", "cancelled", "closed"]
+
+
+async def test_a_stage_that_does_not_stop_is_left_and_named(chain):
+    class Sticks(Pass):
+        def stop(self):
+            go_on.wait(20)
+
+    go_on, pipeline = threading.Event(), chain(Numbers(), Sticks("sticks"), Gather())
+    await pipeline.start()
+    await pipeline.drain()
+    began = time.monotonic()
+    await pipeline.stop(grace=0.2)
+    assert time.monotonic() - began < 5
+    go_on.set()
+    assert ("sticks", "left behind: 1 calls that do not end") in await warnings_of(pipeline)

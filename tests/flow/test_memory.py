@@ -16,12 +16,13 @@ import pytest
 from test_contract import diamond
 
 from hema_stream.flow import Policy, cpu, loop, process
+from hema_stream.flow.batcher import MicroBatch
 from hema_stream.flow.bus import LASTING, Bus, ErrorMessage, WarningMessage
 from hema_stream.flow.shared import MEMORY, PREFIX, pack, sweep_dead
 from hema_stream.flow.slides import KEPT, Outcome, Slides
 from hema_stream.flow.stage import Transform
 from hema_stream.flow.topology import Topology
-from stages import Gather, Label, Numbers, PassLoop, Slow, Unit
+from stages import Gather, Label, Numbers, PassLoop, Rows, Slow, Unit
 
 
 class Large(Unit):
@@ -178,3 +179,28 @@ async def test_a_batch_written_with_yield_runs_where_the_stage_runs(run):
     seen = set()
     await run(diamond(Numbers(slides={"a": 5}), Yields(), Gather(), max_batch=8))
     assert seen == {"stage-label"}
+
+
+async def test_results_that_wait_behind_a_batch_are_bounded(chain):
+    class Wraps(PassLoop):
+        def process(self, item, state, pad="sink"):
+            return Rows([(item.number, 0)])
+
+    label = Label()
+    stages = (Numbers(slides={"a": 300}), Wraps("wraps"), MicroBatch("b", max_batch=4), label, Slow("slow", delay=0.02))
+    pipeline = chain(*stages, max_items=2)
+    async with pipeline:
+        await asyncio.sleep(0.4)
+        assert 1 <= len(pipeline.runners["label"].slides["a"].jobs) <= 2 * 4
+        await pipeline.cancel_all()
+
+
+async def test_what_a_thread_posts_is_heard_at_once():
+    bus = Bus()
+    bus.attach(asyncio.get_running_loop())
+    reading = asyncio.create_task(anext(aiter(bus)))
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    threading.Timer(0.1, bus.post, args=(ErrorMessage("a", ValueError()),)).start()
+    await asyncio.wait_for(reading, 3)
+    assert time.monotonic() - began < 1

@@ -10,7 +10,7 @@ from hema_stream.flow import Buffer, CapsEvent, Eos, Gap, Pipeline, Stage, Stage
 from hema_stream.flow.builtin import Funnel
 from hema_stream.flow.events import GapEvent
 from hema_stream.flow.stage import Pad, Sink
-from stages import Caps, Gather, Numbers, PassLoop, Unit, loop
+from stages import Caps, Gather, Numbers, Pass, PassLoop, Unit, loop
 
 
 async def test_a_gap_from_the_source_is_passed_on(chain, run):
@@ -201,3 +201,28 @@ async def test_a_funnel_lets_slides_in_from_several_branches_with_gaps_and_caps_
         "3",
         "lost",
     ]
+
+
+async def test_told_to_stop_while_it_waits_for_a_slide_to_end_it_is_not_held_up(chain):
+    class Few(Numbers):
+        max_open = 1
+
+        async def stream(self):
+            for slide in "ab":
+                yield StreamStart(slide)
+                yield CapsEvent(slide, Caps("unit", size=8))
+                yield Buffer(slide, Unit(0))
+                self.given.append(slide)
+                yield Eos(slide)
+
+    source = Few()
+    pipeline = chain(source, Pass("p", delay=1.0), Gather())
+    async with pipeline:
+        await asyncio.sleep(0.1)
+        assert source.given == ["a"]
+        pipeline.stop_sources()
+        await asyncio.sleep(0.1)
+        assert pipeline.runners["src"].exhausted
+        assert not pipeline.runners["src"]._waiting
+        await asyncio.wait_for(pipeline.drain(), 10)
+    assert list(pipeline.outcomes) == ["a"]

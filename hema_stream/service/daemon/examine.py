@@ -14,6 +14,7 @@ from hema_stream.flow import FlowError
 from hema_stream.service.build import build_pipeline
 from hema_stream.service.daemon.config import DaemonConfig, TlsConfig
 from hema_stream.service.warm import NAME
+from hema_stream.service.watch import Claims, WatchError
 
 SPARE = 5.0
 """Seconds that the end itself takes, past what slides and calls in flight get."""
@@ -47,13 +48,24 @@ def _folders(config: DaemonConfig) -> Iterator[tuple[Key, str]]:
         key, path = ("folders", number, "path"), folder.path.resolve()
         if not folder.path.is_dir():
             yield key, "no such folder"
-        elif not os.access(folder.path, os.R_OK | os.W_OK | os.X_OK):
-            yield key, "files cannot be claimed: this user may not write to the folder"
+        elif why := _cannot_be_claimed_in(folder.path, config):
+            yield key, f"files cannot be claimed: {why}"
         if _overlap(path, data):
             yield key, "must not lie within data, nor data within it"
         if any(_overlap(path, other) for other in before):
             yield key, "must not lie within another watched folder, nor be one"
         before.append(path)
+
+
+def _cannot_be_claimed_in(folder: Path, config: DaemonConfig) -> str:
+    """Why not; empty where they can."""
+    try:
+        Claims(folder, config.limits.watch).try_out()
+    except WatchError as error:
+        return error.message
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _tls(tls: TlsConfig) -> Iterator[tuple[Key, str]]:

@@ -22,6 +22,7 @@ from hema_stream.service.outage import outage_of, outlast
 from hema_stream.service.owner import Owner
 from hema_stream.service.recovery import recover
 from hema_stream.service.submission import new_job
+from hema_stream.service.watch.claims import shown
 
 LOOK = 0.5
 """Seconds between two looks at whether a job has ended."""
@@ -85,13 +86,17 @@ class WatchedFolder:
 
     async def _adopt(self, claim: Claim) -> bool:
         """Make a claim a job, or find the job that it became before a stop; False where it is no claim of ours."""
-        job = await outlast(partial(self._job_of, claim), "a claimed file's job")
+        try:
+            job = await outlast(partial(self._job_of, claim), "a claimed file's job")
+        except UnicodeError:
+            await claim.failed("name", "its name is not UTF-8: rename it")
+            return False
         if job is None:
             await claim.failed("not_claimed", "it lies among claimed files and was not claimed by this program")
             return False
         self._dispatcher.wake()
         self.standing.claimed += 1
-        _log.info("claimed", folder=str(self._config.path), file=claim.name, job=job.id)
+        _log.info("claimed", folder=str(self._config.path), file=shown(claim.name), job=job.id)
         task = asyncio.create_task(self._follow(claim))
         self._followed.add(task)
         task.add_done_callback(self._leave)
@@ -134,7 +139,7 @@ class WatchedFolder:
                 await outlast(partial(self._store.moved, claim.key, place), "where a file lies")
             self._count(job)
         except Exception as error:
-            _log.error("verdict cannot be given", file=str(claim.path), job=claim.key, error=str(error))
+            _log.error("verdict cannot be given", file=shown(claim.path), job=claim.key, error=str(error))
 
     async def _given(self, claim: Claim, job: Job | None) -> Path | None:
         """Give the verdict once the file can be moved; a new watch hands the file out again, so it waits no longer.
@@ -151,7 +156,7 @@ class WatchedFolder:
                     if isinstance(error, FileNotFoundError) or self._again.is_set():
                         raise
                     if not told:
-                        _log.warning("verdict waits", file=str(claim.path), job=claim.key, error=str(error))
+                        _log.warning("verdict waits", file=shown(claim.path), job=claim.key, error=str(error))
                     told = True
                     if not apart and outage_of(error) is None:
                         apart = True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -13,12 +15,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from hema_stream.core.errors import HemaError
 from hema_stream.service.watch.rules import WatchRules
 from hema_stream.service.watch.stability import Signature
 
 CLAIMED, DONE, QUARANTINE = ".claimed", "done", "quarantine"
 REASON = ".reason.json"
+LONGEST = 255
+"""Bytes of a file's name."""
+NUMBER = re.compile(r"[0-9]{1,9}")
+_log = structlog.get_logger(__name__)
 
 
 class WatchError(HemaError):
@@ -73,7 +81,7 @@ class Claimed:
 
 
 class Claims:
-    """The folders of one watched folder: ``.claimed``, ``done`` and ``quarantine`` within it, on its file system."""
+    """The folders of one watched folder: ``.claimed``, ``done`` and ``quarantine`` within it."""
 
     def __init__(self, folder: Path, rules: WatchRules) -> None:
         self.folder, self.rules = folder, rules
@@ -93,6 +101,23 @@ class Claims:
             remedy = "let the service's user write there"
             raise WatchError(error.strerror or str(error), place=str(self.folder), remedy=remedy) from error
 
+    def try_out(self) -> None:
+        """Do with a file of its own what is done with slides: put there, claimed, done, quarantined, removed.
+
+        Raises:
+            WatchError, OSError: one of these cannot be done here.
+        """
+        self.prepare()
+        place = self.folder / f".{secrets.token_hex(6)}.partial"
+        try:
+            place.touch()
+            for name in (CLAIMED, DONE, QUARANTINE):
+                target = self.folder / name / place.name
+                move(place, target)
+                place = target
+        finally:
+            place.unlink(missing_ok=True)
+
     def look(self) -> list[Found]:
         """Slides that lie in the folder, oldest first; links are not followed."""
         found = []
@@ -101,39 +126,58 @@ class Claims:
                 if self.rules.is_slide(entry.name):
                     try:
                         found.append(self._found(entry))
-                    except FileNotFoundError:  # taken away in the meantime
-                        continue
+                    except OSError as error:  # taken away in the meantime, or not to be looked at: it harms no other
+                        if not isinstance(error, FileNotFoundError):
+                            _log.warning("passed over", file=shown(entry.path), error=str(error))
         return sorted(found, key=lambda f: (f.signature[1], f.name))
 
     def claim(self, name: str) -> Claimed | None:
-        """Take a slide by renaming it, which succeeds for one claimer alone; None where somebody else was quicker."""
+        """Take a slide by renaming it, which succeeds for one claimer alone; None where somebody else was quicker.
+
+        Raises:
+            OSError: it cannot be moved; it lies where it was.
+        """
         place = self.folder / CLAIMED / f"{secrets.token_hex(6)}.1"
         place.mkdir()
-        try:
-            (self.folder / name).rename(place / name)
-        except FileNotFoundError:
-            place.rmdir()
-            return None
         companion = self._companion(name)
-        if companion is not None and companion.is_dir() and not companion.is_symlink():
-            companion.rename(place / companion.name)
+        try:
+            move(self.folder / name, place / name)
+            if companion is not None and companion.is_dir() and not companion.is_symlink():
+                move(companion, place / companion.name)
+        except OSError as error:
+            if (place / name).exists():  # its companion could not be moved: neither is
+                move(place / name, self.folder / name)
+            place.rmdir()
+            if isinstance(error, FileNotFoundError):
+                return None
+            raise
         return Claimed(self, place / name, 1)
 
     def left_behind(self) -> Iterator[Claimed]:
         """Slides that an earlier run had claimed and did not end; those that never end go to quarantine."""
         for place in sorted((self.folder / CLAIMED).iterdir()):
-            head, _, attempt = place.name.partition(".")
-            names = [p.name for p in place.iterdir() if self.rules.is_slide(p.name)] if place.is_dir() else []
-            if not names or not attempt.isdigit():
-                if place.is_dir() and not any(place.iterdir()):
-                    place.rmdir()
+            try:
+                claimed = self._again(place)
+            except OSError as error:  # one that cannot be moved costs no other
+                _log.error("cannot be claimed again", place=shown(place), error=str(error))
                 continue
-            again = place.rename(place.with_name(f"{head}.{int(attempt) + 1}"))
-            claimed = Claimed(self, again / names[0], int(attempt) + 1)
-            if claimed.attempt > self.rules.attempts:
-                self.quarantine(claimed, "gave_up", f"begun {attempt} times and never ended")
-            else:
+            if claimed is not None:
                 yield claimed
+
+    def _again(self, place: Path) -> Claimed | None:
+        """A slide of an earlier run; None where there is none, or where it was given up."""
+        head, _, attempt = place.name.partition(".")
+        names = [p.name for p in place.iterdir() if self.rules.is_slide(p.name)] if place.is_dir() else []
+        if not names or not NUMBER.fullmatch(attempt):
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+            return None
+        again = place.rename(place.with_name(f"{head}.{int(attempt) + 1}"))
+        claimed = Claimed(self, again / names[0], int(attempt) + 1)
+        if claimed.attempt > self.rules.attempts:
+            self.quarantine(claimed, "gave_up", f"begun {attempt} times and never ended")
+            return None
+        return claimed
 
     def finish(self, claimed: Claimed) -> Path | None:
         """Keep a slide that is done, or delete it, as the rules say."""
@@ -150,14 +194,14 @@ class Claims:
         """Move a slide away with its reason in a file beside it, which is there first."""
         target = self._free(self.folder / QUARANTINE, claimed.name)
         note = {
-            "name": claimed.name,
+            "name": shown(claimed.name),
             "code": code,
             "reason": reason,
             "attempts": claimed.attempt,
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        path = target.with_name(target.name + REASON)
-        partial = path.with_name(f".{path.name}.partial")
+        path = _reason(target)
+        partial = path.with_name(f".{secrets.token_hex(6)}.partial")
         partial.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
         partial.replace(path)
         return self._move(claimed, QUARANTINE, target)
@@ -180,14 +224,74 @@ class Claims:
         target = target or self._free(self.folder / folder, claimed.name)
         companion = claimed.path.with_suffix("")
         if companion.is_dir() and companion != claimed.path:
-            companion.rename(target.with_suffix(""))
-        claimed.path.rename(target)
+            move(companion, target.with_suffix(""))
+        move(claimed.path, target)
         shutil.rmtree(claimed.path.parent, ignore_errors=True)
         return target
 
     def _free(self, folder: Path, name: str) -> Path:
         """A name that nothing has yet, so that nothing is written over."""
         target = folder / name
-        while target.exists() or target.is_symlink() or target.with_name(target.name + REASON).exists():
-            target = folder / f"{Path(name).stem}-{secrets.token_hex(3)}{Path(name).suffix}"
+        while os.path.lexists(target) or _reason(target).exists():
+            suffix = f"-{secrets.token_hex(3)}{Path(name).suffix}"
+            target = folder / f"{_cut(Path(name).stem, LONGEST - len(os.fsencode(suffix)) - len(REASON))}{suffix}"
         return target
+
+
+def move(path: Path, target: Path) -> None:
+    """Move a file or folder; to another file system by a copy that is whole and on the disk before the original goes.
+
+    Raises:
+        OSError: it cannot be moved; it lies where it was.
+    """
+    try:
+        path.rename(target)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    partial = target.with_name(f".{secrets.token_hex(6)}.partial")
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, partial, symlinks=True)
+        else:
+            shutil.copy2(path, partial, follow_symlinks=False)
+        for copied in (partial, *partial.rglob("*")):
+            if copied.is_file() and not copied.is_symlink():
+                _sync(copied)
+        partial.rename(target)
+        _sync(target.parent)
+    except OSError:
+        _removed(partial)
+        raise
+    _removed(path)
+
+
+def shown(path: Path | str) -> str:
+    """A name that may be no UTF-8, as it can be logged and written."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def _reason(target: Path) -> Path:
+    """The file of a quarantined slide's reason, whose name is no longer than names may be."""
+    return target.with_name(f"{_cut(target.name, LONGEST - len(REASON))}{REASON}")
+
+
+def _cut(name: str, most: int) -> str:
+    """A name of at most so many bytes."""
+    return os.fsdecode(os.fsencode(name)[:most])
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _removed(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -10,10 +10,13 @@ from time import monotonic
 import structlog
 from watchfiles import awatch
 
-from hema_stream.service.watch.claims import Claimed, Claims, Found
+from hema_stream.service.outage import outage_of
+from hema_stream.service.watch.claims import Claimed, Claims, Found, shown
 from hema_stream.service.watch.rules import WatchRules
 from hema_stream.service.watch.stability import Stability
 
+RETRY, LONGEST_RETRY = 5.0, 300.0
+"""Seconds before a file that cannot be moved is tried again."""
 _log = structlog.get_logger(__name__)
 
 
@@ -36,7 +39,7 @@ async def watch(
         WatchError: the folder cannot be watched.
     """
     stop = stop or asyncio.Event()
-    claims, stability = Claims(folder, rules), Stability()
+    claims, stability, stuck = Claims(folder, rules), Stability(), Stuck()
     await asyncio.to_thread(claims.prepare)
     for claimed in await asyncio.to_thread(lambda: list(claims.left_behind())):
         yield claimed
@@ -54,13 +57,40 @@ async def watch(
     )
     async for _ in events:
         for found, age in await asyncio.to_thread(_whole, claims, stability):
+            if stuck.waits(found):
+                continue
             if stop.is_set():
                 return
             if not may_claim():
                 break
-            taken = await _claimed(claims, found, age)
+            try:
+                taken = await _claimed(claims, found, age)
+            except OSError as error:
+                stuck.note(found, error)
+                if outage_of(error) is not None:
+                    raise  # the folder's matter, not the file's
+                continue
             if taken is not None:
                 yield taken
+
+
+class Stuck:
+    """Files that cannot be claimed: each is tried again from time to time, ever less often, and told once."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, tuple[float, float]] = {}
+
+    def note(self, found: Found, error: OSError) -> None:
+        """Remember that a file could not be claimed."""
+        wait, _ = self._until.get(found.name, (RETRY / 2, 0.0))
+        if found.name not in self._until:
+            _log.error("cannot be claimed", slide=shown(found.name), error=error.strerror or str(error))
+        wait = min(wait * 2, LONGEST_RETRY)
+        self._until[found.name] = wait, monotonic() + wait
+
+    def waits(self, found: Found) -> bool:
+        """Whether it is too early to try a file again."""
+        return monotonic() < self._until.get(found.name, (0.0, 0.0))[1]
 
 
 def _whole(claims: Claims, stability: Stability) -> list[tuple[Found, float]]:
@@ -80,7 +110,7 @@ async def _claimed(claims: Claims, found: Found, age: float) -> Claimed | None:
     refusal = _refusal(found, age, claims.rules)
     if refusal is None:
         return claimed
-    _log.warning("quarantined", slide=found.name, code=refusal[0])
+    _log.warning("quarantined", slide=shown(found.name), code=refusal[0])
     await claimed.failed(*refusal)
     return None
 
@@ -88,6 +118,8 @@ async def _claimed(claims: Claims, found: Found, age: float) -> Claimed | None:
 def _refusal(found: Found, age: float, rules: WatchRules) -> tuple[str, str] | None:
     if not found.regular:
         return "not_a_file", "it is a link or another special file, which is not followed"
+    if shown(found.name) != found.name:
+        return "name", "its name is not UTF-8: rename it"
     if not found.size:
         return "empty", f"it had no byte for {age:.0f} seconds"
     if found.size > rules.most_bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 
 from hema_stream.service.settings import load_limits
-from hema_stream.service.watch import Claimed, Claims, Stability, WatchError, WatchRules, watch
+from hema_stream.service.watch import Claimed, Claims, Stability, WatchError, WatchRules, watch, watching
+from hema_stream.service.watch.claims import move
 
 SHORT = {"stable": 0.2, "empty": 0.4}
 
@@ -186,3 +189,118 @@ def test_a_change_of_any_kind_begins_anew() -> None:
     assert stability.observe("a", (1, 2), 6.0) == 2.0
     stability.keep(["b"])
     assert stability.observe("a", (1, 2), 9.0) == 0.0
+
+
+async def claimed_in_time(slides: AsyncIterator[Claimed], count: int) -> list[str]:
+    names = []
+    for _ in range(count):
+        slide = await first(slides)
+        names.append(slide.name)
+        await slide.done()
+    return sorted(names)
+
+
+async def test_a_file_that_cannot_be_moved_stalls_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, stuck = Path.rename, True
+
+    def rename(self: Path, target: Any) -> Path:
+        if stuck and self.name == "a.png":
+            raise PermissionError(errno.EPERM, "operation not permitted", str(self))
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(watching, "RETRY", 0.1)
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(b"x")
+    slides = watch(tmp_path, rules())
+    assert await claimed_in_time(slides, 2) == ["b.png", "c.png"]
+    assert (tmp_path / "a.png").exists()
+    assert list((tmp_path / ".claimed").iterdir()) == []
+    stuck = False
+    assert await claimed_in_time(slides, 1) == ["a.png"]
+
+
+async def test_a_name_that_is_not_utf_8_goes_to_quarantine_and_stalls_no_other(tmp_path: Path) -> None:
+    strange = os.fsdecode(b"a\xff\xfe.png")
+    (tmp_path / strange).write_bytes(b"x")
+    (tmp_path / "b.png").write_bytes(b"x")
+    assert await claimed_in_time(watch(tmp_path, rules()), 1) == ["b.png"]
+    assert (await quarantined(tmp_path))["code"] == "name"
+    assert (tmp_path / "quarantine" / strange).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("length", [245, 255])
+async def test_a_name_as_long_as_names_may_be_gets_its_verdict(tmp_path: Path, length: int) -> None:
+    name = "é" * ((length - 4) // 2) + "x" * ((length - 4) % 2) + ".png"
+    for _ in range(2):  # the second finds the name taken
+        (tmp_path / name).write_bytes(b"x")
+        slide = await first(watch(tmp_path, rules()))
+        await slide.failed("unreadable", "no picture")
+    kept = [path for path in (tmp_path / "quarantine").iterdir() if path.suffix == ".png"]
+    assert len(kept) == 2
+    assert len(list((tmp_path / "quarantine").glob("*.reason.json"))) == 2
+    for _ in range(2):
+        (tmp_path / name).write_bytes(b"x")
+        assert await (await first(watch(tmp_path, rules()))).done() is not None
+
+
+@pytest.mark.parametrize("number", ["²", "٣", "9" * 40, "-1", "x"])
+async def test_a_strange_count_among_the_claimed_stalls_nothing(tmp_path: Path, number: str) -> None:
+    place = tmp_path / ".claimed" / f"abcdefgh.{number}"
+    place.mkdir(parents=True)
+    (place / "x.png").write_bytes(b"x")
+    (tmp_path / "b.png").write_bytes(b"x")
+    assert await claimed_in_time(watch(tmp_path, rules()), 1) == ["b.png"]
+    assert (place / "x.png").read_bytes() == b"x"
+
+
+async def test_another_file_system_is_reached_by_a_copy_that_is_whole_before_the_original_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Path.rename
+
+    def rename(self: Path, target: Any) -> Path:
+        if self.parent != Path(target).parent:  # each folder is a file system of its own
+            raise OSError(errno.EXDEV, "cross-device link")
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    (tmp_path / "a.mrxs").write_bytes(b"index")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "Data.dat").write_bytes(b"pixels")
+    (tmp_path / "b.png").write_bytes(b"x")
+    assert await claimed_in_time(watch(tmp_path, rules()), 2) == ["a.mrxs", "b.png"]
+    done = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert done == {"done/a.mrxs": b"index", "done/a/Data.dat": b"pixels", "done/b.png": b"x"}
+
+
+def test_a_copy_that_fails_leaves_the_original_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(self: Path, target: Any) -> Path:
+        raise OSError(errno.EXDEV, "cross-device link")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(os, "fsync", full)
+    (tmp_path / "a.png").write_bytes(b"x")
+    (tmp_path / "done").mkdir()
+    with pytest.raises(OSError, match="no space left"):
+        move(tmp_path / "a.png", tmp_path / "done" / "a.png")
+    assert list((tmp_path / "done").iterdir()) == []
+    assert (tmp_path / "a.png").read_bytes() == b"x"
+
+
+def test_a_folder_is_tried_out_by_the_very_operations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Claims(tmp_path, rules()).try_out()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+    def rename(self: Path, target: Any) -> Path:
+        raise PermissionError(errno.EPERM, "operation not permitted")
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(PermissionError):
+        Claims(tmp_path, rules()).try_out()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -22,7 +22,7 @@ from hema_stream.service.live import End
 from hema_stream.service.outage import FAULTS, Result, outlast
 from hema_stream.service.recovery import recover
 from hema_stream.service.settings import ServiceSettings
-from hema_stream.service.submission import contained
+from hema_stream.service.submission import read_from
 from hema_stream.service.tasks import Tasks, endless
 from hema_stream.service.warm import WarmPipeline
 
@@ -221,9 +221,7 @@ class Dispatcher:
 
     def _still_allowed(self, job: Job) -> Path:
         """Look at the path again: what it names may have changed since it was submitted."""
-        settings = self._settings
-        roots = {Origin.PATH: settings.roots, Origin.UPLOAD: (settings.uploads,), Origin.FOLDER: settings.folders}
-        return contained(Path(job.path), roots[Origin(job.origin)])
+        return read_from(job, self._settings)
 
     def _slide_ended(self, slide: str, status: str, error: BaseException | None) -> None:
         if slide in self._ending:

@@ -1,4 +1,7 @@
-"""How often an address may ask, and how often it may show a wrong token or ticket."""
+"""How often a token, or an address without one, may ask, and how often an address may show a wrong token or ticket.
+
+Who shows a good token is never held up by what others at the same address do.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +17,30 @@ from hema_stream.service.settings import HttpLimits
 
 
 class Rates:
-    """Counts by address, in memory."""
+    """Counts by token and address, in memory."""
 
     def __init__(self, limits: HttpLimits) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._requests, self._refusals = limits.request_rate, limits.refusal_rate
 
-    def count(self, request: web.Request) -> None:
-        """Count a request.
+    def count(self, request: web.Request, token: str = "") -> None:
+        """Count a request to its token, or to its address where it needs none.
 
         Raises:
-            ProblemError: 429, the address asks too often or was refused too often.
+            ProblemError: 429, there are too many.
         """
-        address = request.remote or ""
-        self._hit(self._requests, "requests", address)
-        if not self._limiter.test(self._refusals, "refusals", address):
-            raise self._too_many(self._refusals)
+        kind, who = ("token", token) if token else ("requests", request.remote or "")
+        if not self._limiter.hit(self._requests, kind, who):
+            raise self._too_many(self._requests)
 
     def refuse(self, request: web.Request) -> None:
-        """Count a wrong token or ticket."""
-        self._limiter.hit(self._refusals, "refusals", request.remote or "")
+        """Count a wrong token or ticket.
 
-    def _hit(self, rate: RateLimitItem, kind: str, address: str) -> None:
-        if not self._limiter.hit(rate, kind, address):
-            raise self._too_many(rate)
+        Raises:
+            ProblemError: 429, the address has shown too many.
+        """
+        if not self._limiter.hit(self._refusals, "refusals", request.remote or ""):
+            raise self._too_many(self._refusals)
 
     def _too_many(self, rate: RateLimitItem) -> ProblemError:
         wait = {"Retry-After": str(rate.get_expiry())}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hema_stream.core.errors import InputCode, InputError
 from hema_stream.service.jobs import Job, Origin, Status
+from hema_stream.service.settings import ServiceSettings
 
 LONGEST_NAME = 200
 FIRST = {
@@ -36,6 +37,19 @@ def contained(path: Path, roots: Sequence[Path]) -> Path:
     if not any(real.is_relative_to(root) for root in allowed) or not real.is_file():
         raise _refused()
     return real
+
+
+def read_from(job: Job, settings: ServiceSettings) -> Path:
+    """Where a job's image is read from: what its path names now, which may have changed since it was submitted.
+
+    Raises:
+        InputError: as ``contained``.
+    """
+    path, origin = Path(job.path), Origin(job.origin)
+    if origin == Origin.INGEST:
+        return path
+    roots = {Origin.PATH: settings.roots, Origin.UPLOAD: (settings.uploads,), Origin.FOLDER: settings.folders}
+    return contained(path, roots[origin])
 
 
 def located(name: str, roots: Sequence[Path]) -> Path:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from aiohttp import web
 
+from hema_stream.core.errors import InputError
 from hema_stream.core.slide import Slide
 from hema_stream.service.api.routing import Call, Endpoint
 from hema_stream.service.api.slides import find
 from hema_stream.service.facts import slide_of
 from hema_stream.service.jobs import Job, Origin, Status
-from hema_stream.service.parts import VIEWER
+from hema_stream.service.parts import SETTINGS, VIEWER
 from hema_stream.service.problems import ProblemError
+from hema_stream.service.submission import read_from
 from hema_stream.service.viewer import UnviewableError
 
 CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
@@ -22,14 +24,14 @@ CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
 
 async def descriptor(call: Call) -> web.Response:
     """The .dzi document of a slide."""
-    pyramid = call.request.app[VIEWER].pyramid(_slide(await _job(call)))
+    pyramid = call.request.app[VIEWER].pyramid(_slide(*await _job(call)))
     return web.Response(text=pyramid.descriptor(), content_type="application/xml", headers=CACHED)
 
 
 async def tile(call: Call) -> web.Response:
     """One tile as JPEG."""
-    job, viewer = await _job(call), call.request.app[VIEWER]
-    slide, growing = _slide(job), job.origin == Origin.INGEST and not Status(job.status).over
+    (job, path), viewer = await _job(call), call.request.app[VIEWER]
+    slide, growing = _slide(job, path), job.origin == Origin.INGEST and not Status(job.status).over
     level, column, row = (int(call.request.match_info[name]) for name in ("level", "column", "row"))
     region = viewer.pyramid(slide).region(level, column, row)
     if region is None:
@@ -42,18 +44,23 @@ async def tile(call: Call) -> web.Response:
     return web.Response(body=picture, content_type="image/jpeg", headers=headers)
 
 
-async def _job(call: Call) -> Job:
+async def _job(call: Call) -> tuple[Job, Path]:
+    """The job and where its image lies, if it is still where this service may read."""
     job = await find(call)
     if job.facts is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "image", "the image has not been opened yet, or was rejected")
-    if not await asyncio.to_thread(Path(job.path).exists):
+    try:
+        path = await asyncio.to_thread(read_from, job, call.request.app[SETTINGS])
+    except InputError as error:
+        raise ProblemError(HTTPStatus.GONE, "image", "the image is no longer kept here") from error
+    if not await asyncio.to_thread(path.exists):
         raise ProblemError(HTTPStatus.GONE, "image", "the image is no longer kept here")
-    return job
+    return job, path
 
 
-def _slide(job: Job) -> Slide:
+def _slide(job: Job, path: Path) -> Slide:
     assert job.facts is not None
-    return slide_of(job.id, Path(job.path), job.facts)
+    return slide_of(job.id, path, job.facts)
 
 
 ENDPOINTS = (

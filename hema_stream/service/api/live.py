@@ -27,7 +27,6 @@ PATH = f"{PREFIX}/slides/{{slide}}/live"
 
 async def follow(request: web.Request) -> web.WebSocketResponse:
     """Check subprotocol, Origin and ticket, then follow the slide until it ends or the client goes."""
-    request.app[RATES].count(request)
     ticket = _offered_ticket(request)
     check_origin(request)
     job = await _admitted(request, ticket)
@@ -126,7 +125,10 @@ def check_origin(request: web.Request) -> None:
     origin = request.headers.get("Origin")
     if origin is None or origin in request.app[SETTINGS].origins:
         return
-    own = urlsplit(origin)
+    try:
+        own = urlsplit(origin)
+    except ValueError:
+        own = urlsplit("")
     if own.scheme != request.url.scheme or own.netloc != request.host:
         raise ProblemError(HTTPStatus.FORBIDDEN, "origin", "this page may not follow slides here")
 
@@ -141,6 +143,7 @@ async def _admitted(request: web.Request, ticket: str) -> Job:
     if not request.app[TICKETS].redeem(ticket, slide, asyncio.get_running_loop().time()):
         request.app[RATES].refuse(request)
         raise ProblemError(HTTPStatus.UNAUTHORIZED, "ticket", "a ticket is needed that is new and for this slide")
+    request.app[RATES].count(request)
     job = await asyncio.to_thread(request.app[STORE].get, slide)
     if job is None:
         raise unknown_slide()

@@ -73,8 +73,8 @@ class Endpoint:
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Check rate, token, scope, query and body; then answer."""
-        request.app[RATES].count(request)
         principal = None if self.scope is None else await self._authorise(request, self.scope)
+        request.app[RATES].count(request, principal.id if principal else "")
         query = _validated(self.query, dict(request.query), "query") if self.query else None
         body = await _body(request, self.body) if self.body else None
         return await self.handler(Call(request, principal, query, body))

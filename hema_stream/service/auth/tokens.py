@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from hema_stream.service.jobs.job import Token
 
 PREFIX = "hema"
 SECRET_BYTES, ID_BYTES = 32, 6
+ID = re.compile(f"[0-9a-f]{{{2 * ID_BYTES}}}")
 
 
 class Scope(StrEnum):
@@ -103,7 +105,7 @@ class TokenStore:
     def _find(self, text: str) -> Token | None:
         prefix, _, rest = text.partition("_")
         token_id, _, secret = rest.partition("_")
-        if prefix != PREFIX or not secret:
+        if prefix != PREFIX or not ID.fullmatch(token_id) or not secret.isascii():
             return None
         with self._sessions() as session:
             row = session.get(Token, token_id)

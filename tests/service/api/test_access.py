@@ -66,9 +66,38 @@ async def test_guessing_tokens_is_slowed_down(service: Any) -> None:
     rates._refusals = parse("3/minute")
     statuses = [(await service.ask("GET", "/slides", token="wrong")).status for _ in range(5)]
     assert statuses == [401, 401, 401, 429, 429]
-    answer = await service.ask("GET", "/slides")
-    assert answer.status == 429
+    answer = await service.ask("GET", "/slides", token="wrong")
     assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_good_token_is_not_locked_out_by_wrong_ones_at_its_address(service: Any) -> None:
+    service.app[RATES]._refusals = service.app[RATES]._requests = parse("3/minute")
+    for _ in range(8):
+        await service.ask("GET", "/slides", token="wrong")
+        await service.ask("GET", "/health", token="")
+    assert (await service.ask("GET", "/slides")).status == 200
+
+
+@pytest.mark.parametrize(
+    "token", ["hema_", "hema__", "hema_x_y", "hema_00000000000g_a", "hema_0123456789ab_ä", "a" * 4000]
+)
+async def test_a_malformed_token_is_a_wrong_one(service: Any, token: str) -> None:
+    assert (await service.ask("GET", "/slides", token=token)).status == 401
+
+
+@pytest.mark.parametrize("origin", ["http://[", "null", "http://evil.example", "//", "x"])
+async def test_a_malformed_origin_is_a_foreign_one(service: Any, origin: str) -> None:
+    slide = await service.submit("a.png")
+    ticket = (await service.json("POST", "/tickets", 201, json={"slide": slide}))["ticket"]
+    headers = {
+        "Origin": origin,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "eHh4eHh4eHh4eHh4eHh4eA==",
+        "Sec-WebSocket-Protocol": f"hema.live.v1, ticket.{ticket}",
+    }
+    assert (await service.ask("GET", f"/slides/{slide}/live", headers=headers)).status == 403
 
 
 async def test_a_ticket_is_for_a_slide_that_there_is(service: Any) -> None:

@@ -52,3 +52,16 @@ async def test_an_image_that_was_not_opened_has_no_picture(service: Any) -> None
     slide = await service.submit("bad-1.png")
     await service.until(slide, "rejected")
     assert (await service.json("GET", f"/slides/{slide}/image.dzi", 404))["code"] == "image"
+
+
+async def test_an_image_that_was_replaced_by_a_link_to_elsewhere_is_not_shown(
+    service: Any, fields: Path, tmp_path: Path
+) -> None:
+    slide = await opened(service, fields)
+    (image,) = [path for path in service.root.iterdir() if path.is_file()]
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(image.read_bytes())
+    image.unlink()
+    image.symlink_to(outside)
+    for path in ("image.dzi", "image_files/8/0_0.jpeg"):
+        assert (await service.ask("GET", f"/slides/{slide}/{path}")).status == 410

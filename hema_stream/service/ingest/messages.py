@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgpack
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 PROTOCOL = "hema.ingest.v1"
@@ -57,6 +58,25 @@ Said = FieldSaid | WatermarkSaid | CloseSaid | AbortSaid
 _SAID: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="type")])
 
 
+class _Shape(msgspec.Struct, forbid_unknown_fields=True):
+    """Everything that any message may hold: what else a frame holds is met before it is built, however much it is."""
+
+    type: str
+    index: int = 0
+    x: float = 0.0
+    y: float = 0.0
+    focus: float | None = None
+    encoding: str = ""
+    crc32: int = 0
+    data: bytes = b""
+    sealed: Annotated[list[float], msgspec.Meta(max_length=4)] | None = None
+    fields: int = 0
+    reason: str = ""
+
+
+_SHAPE = msgspec.msgpack.Decoder(_Shape)
+
+
 class NotUnderstoodError(ValueError):
     """A frame that is no message of a scanner."""
 
@@ -68,11 +88,12 @@ def read(frame: bytes) -> Said:
         NotUnderstoodError: says what is wrong with it.
     """
     try:
+        _SHAPE.decode(frame)
         return _SAID.validate_python(msgpack.unpackb(frame))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise NotUnderstoodError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, RecursionError, msgpack.UnpackException, msgspec.MsgspecError) as error:
         raise NotUnderstoodError("not one MessagePack map") from error
 
 

@@ -8,12 +8,15 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hema_stream.core.report import Elsewhere, Flag, Share, SiteReport
+from hema_stream.core.units import LEAST_MPP, MOST_MPP
 from hema_stream.service.auth import Scope
 from hema_stream.service.daemon.standing import FolderStanding
 from hema_stream.service.jobs import Job, Origin, Status
 
 Priority = Annotated[int, Field(ge=-100, le=100, description="Higher ones go first; 0 is routine.")]
-Mpp = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False, description="Microns a pixel of the image.")]
+Mpp = Annotated[
+    float, Field(ge=LEAST_MPP, le=MOST_MPP, allow_inf_nan=False, description="Microns a pixel of the image.")
+]
 
 
 class _Part(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from hema_stream.core.configs import load_config
 from hema_stream.core.errors import ConfigError
 from hema_stream.core.faults import Document, FaultyConfigError
+from hema_stream.core.units import LEAST_MPP, MOST_MPP
 from hema_stream.service.part import Part
 from hema_stream.service.quantities import Seconds, Wait
 from hema_stream.service.settings import LIMITS, ServiceLimits, ServiceSettings
@@ -50,7 +51,7 @@ class FolderConfig(Part):
 
     path: Place
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    mpp: Annotated[float, Field(gt=0, le=100)] | None = None
+    mpp: Annotated[float, Field(ge=LEAST_MPP, le=MOST_MPP)] | None = None
     ahead: Annotated[int, Field(ge=1, le=1000)] = 8
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hema_stream.core.field import Grid, Scan
+from hema_stream.core.units import LEAST_MPP, MOST_MPP
 from hema_stream.service.ingest.limits import IngestLimits
 
 Um = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
@@ -15,8 +16,6 @@ Step = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e6)]
 LEAST_SIDE = 64
 LEAST_STEP = 0.25
 """Share of a field's side that the next one lies further; less would make every cell one of many fields."""
-FINEST, COARSEST = 0.02, 2.0
-"""Microns a pixel."""
 
 
 class DeclarationError(ValueError):
@@ -60,9 +59,9 @@ class Opening(_Part):
     name: str = Field(min_length=1, max_length=255)
     width: int = Field(ge=LEAST_SIDE, le=65_535, description="Of every field, pixels.")
     height: int = Field(ge=LEAST_SIDE, le=65_535)
-    mpp: Annotated[float, Field(ge=FINEST, le=COARSEST, allow_inf_nan=False, description="Microns a pixel.")] | None = (
-        None
-    )
+    mpp: (
+        Annotated[float, Field(ge=LEAST_MPP, le=MOST_MPP, allow_inf_nan=False, description="Microns a pixel.")] | None
+    ) = None
     grid: GridOpening | None = None
     area: Annotated[list[Um], Field(min_length=4, max_length=4)] | None = Field(
         None, description="x0, y0, x1, y1 within which fields will lie, um; where there is no grid."
@@ -93,7 +92,7 @@ class Opening(_Part):
             given = self.grid
             grid = Grid(given.columns, given.rows, given.step_x, given.step_y, given.snake)
             origin = (given.x, given.y)
-            if min(given.step_x / self.width, given.step_y / self.height) < LEAST_STEP * (self.mpp or FINEST):
+            if min(given.step_x / self.width, given.step_y / self.height) < LEAST_STEP * (self.mpp or LEAST_MPP):
                 raise DeclarationError("step", f"fields overlap by at most {1 - LEAST_STEP:.0%} of their side here")
         area = (self.area[0], self.area[1], self.area[2], self.area[3]) if self.area else None
         window = limits.window(self.width * self.height * 3)

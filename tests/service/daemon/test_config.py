@@ -65,7 +65,7 @@ def test_the_line_is_that_of_the_key(tmp_path: Path) -> None:
         ({"settings": ["clean.scores=1"]}, "settings", "scores"),
         ({"roots": ["/nowhere/at/all"]}, "roots.0", "no such folder"),
         ({"folders": [{"path": "/nowhere/at/all"}]}, "folders.0.path", "no such folder"),
-        ({"folders": [{"path": "/tmp", "mpp": -1}]}, "folders.0.mpp", "greater than 0"),
+        ({"folders": [{"path": "/tmp", "mpp": -1}]}, "folders.0.mpp", "greater than or equal to 0.02"),
         ({"listen": {"tls": {"certificate": "/no", "key": "/no"}}}, "listen.tls.certificate", "no such file"),
     ],
 )

@@ -18,6 +18,9 @@ from hema_stream.flow.invoke import Invoker, Outputs, as_failure
 from hema_stream.flow.pool import Pool
 from hema_stream.flow.stage import Stage
 
+JUST = 0.1
+"""Seconds for which a call that has ended may still be who held the interpreter: the watch comes to it late."""
+
 _Work = tuple[concurrent.futures.Future[Any], Callable[[], Any]]
 
 
@@ -31,6 +34,7 @@ class Thread(concurrent.futures.Executor):
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self.busy_since: float | None = None
+        self.last = 0.0, 0.0
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **named: Any) -> concurrent.futures.Future[Any]:
         """Enter a call; its future never carries what the loop would take for its own control flow."""
@@ -57,7 +61,7 @@ class Thread(concurrent.futures.Executor):
             else:
                 future.set_result(result)
                 del result
-            self.busy_since = None
+            self.last, self.busy_since = (self.busy_since, monotonic()), None
             del work, future, call  # a buffer is not kept until the next one comes
 
 
@@ -75,9 +79,11 @@ class ThreadExecutor(Background):
             self._free.give(self._new_thread())
 
     def busy_since(self) -> float | None:
-        """When the oldest call that is still running began; from any thread."""
-        since = [thread.busy_since for thread in list(self._all)]
-        return min((moment for moment in since if moment is not None), default=None)
+        """When the oldest call that is still running, or has just ended, began; from any thread."""
+        threads, now = list(self._all), monotonic()
+        ended = [began for began, end in (thread.last for thread in threads) if now - end < JUST]
+        running = [moment for moment in (thread.busy_since for thread in threads) if moment is not None]
+        return min([*ended, *running], default=None)
 
     async def open(self) -> None:
         """Start the stage in one of its threads."""

@@ -20,7 +20,7 @@ class LoopWatchdog:
 
     Args:
         warn: told the stage, what was held, and seconds.
-        busy: names of the stages with a call in a thread that began before a moment.
+        busy: names of the stages with a call in a thread that began before a moment, and runs or has just ended.
     """
 
     def __init__(
@@ -45,20 +45,20 @@ class LoopWatchdog:
         while not self._ended.wait(INTERVAL):
             late = monotonic() - slept - INTERVAL
             self._alive.clear()
-            self._held_by = self._holder(loop, slept) if late > self._limit else ""
+            self._held_by = ", ".join(self._busy(slept)) or self._running(loop) if late > self._limit else ""
             try:
                 loop.call_soon_threadsafe(self._answer, monotonic(), late)
             except RuntimeError:  # the loop was closed over a pipeline that nobody stopped
                 return
             asked = monotonic()
             if not self._alive.wait(self._limit):
-                self._held_by = self._holder(loop, asked)
+                self._held_by = self._running(loop) or ", ".join(self._busy(asked))
                 self._alive.wait()
             slept = monotonic()
 
-    def _holder(self, loop: asyncio.AbstractEventLoop, since: float) -> str:
+    def _running(self, loop: asyncio.AbstractEventLoop) -> str:
         task = asyncio.current_task(loop)
-        return task.get_name() if task is not None else ", ".join(self._busy(since))
+        return task.get_name() if task is not None else ""
 
     def _answer(self, asked: float, late: float) -> None:
         """Give the sign of life, on the loop: how late it comes is how long the loop was held."""

@@ -19,6 +19,7 @@ from hema_stream.service.auth import Scope
 from hema_stream.service.ingest import Ended, Opening, Push, Session, Wanted
 from hema_stream.service.ingest.declaration import DeclarationError
 from hema_stream.service.ingest.messages import PROTOCOL
+from hema_stream.service.ingest.pace import Pace
 from hema_stream.service.ingest.session import TOO_LARGE, Close
 from hema_stream.service.jobs import Job, Origin, Status
 from hema_stream.service.parts import DISPATCHER, SCANS, SETTINGS, STORE
@@ -90,6 +91,7 @@ class _Connection:
         self._clock = asyncio.get_running_loop().time
         self._woken = asyncio.Event()
         self._session = Session(push, self._clock(), self._woken.set)
+        self._pace = Pace(push.limits.messages)
 
     async def serve(self) -> None:
         """Speak until one of the two sides has had enough."""
@@ -112,6 +114,8 @@ class _Connection:
                 self._session.receive(message.data, self._clock())
             else:
                 self._session.refuse("not_understood", "only binary frames are understood")
+            if wait := self._pace.wait(len(message.data or b""), self._clock()):
+                await asyncio.sleep(wait)
 
     async def _write(self, reading: asyncio.Task[None]) -> Close | None:
         """Send what there is to send; how to close, or None where the scanner is gone."""

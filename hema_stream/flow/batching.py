@@ -80,6 +80,7 @@ class BatchRunner(Runner):
         return (
             self.collector.full
             or self._pressed
+            or any(slide in self.collector for slide in self._blocked)  # it gives no more before these have left
             or self.collector.wait(monotonic()) == 0
             or (not any(map(len, self.inbound.values())) and self.run.upstream_idle(self.stage.name))
             or self._none_feeds()

@@ -210,3 +210,13 @@ async def test_the_limit_after_out_of_memory_grows_back_until_there_is_none(run)
 def relent(label):
     if len(label.sizes) > 8:
         label.most = 99
+
+
+async def test_rows_of_a_slide_that_is_held_do_not_wait_for_more_of_it(run):
+    slides = {f"s{n}": 12 for n in range(6)}
+    source, label, end = Numbers(slides=slides), Label(), Gather()
+    source.interleave = True
+    began = time.monotonic()
+    outcomes = await run(diamond(source, label, end, max_batch=3, max_delay=5.0, limit=1), 20)
+    assert {outcome.status for outcome in outcomes.values()} == {"done"}
+    assert time.monotonic() - began < 4  # not one wait of five seconds

@@ -50,7 +50,7 @@ class Urgency(_Part):
 
 
 class Again(_Part):
-    """A further run of a slide."""
+    """A further run of a slide's image."""
 
     mpp: Mpp | None = Field(None, description="Null leaves what was told before.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from http import HTTPStatus
 from pathlib import Path
@@ -13,10 +14,14 @@ from hema_stream.service.api.models import Again, SlideInfo, SlideList, SlideQue
 from hema_stream.service.api.routing import PREFIX, Call, Endpoint, answer
 from hema_stream.service.auth import Scope
 from hema_stream.service.custody import remove_data
-from hema_stream.service.jobs import Job, Origin, Status
+from hema_stream.service.jobs import Job, JobStore, Origin, Status
+from hema_stream.service.jobs.store import JobStateError
 from hema_stream.service.parts import DISPATCHER, HUB, SETTINGS, STORE, VIEWER
 from hema_stream.service.problems import ProblemError
 from hema_stream.service.submission import located, new_job
+
+AGAIN = (Status.REJECTED, Status.FAILED, Status.CANCELLED)
+"""States from which an image can be run again."""
 
 
 async def submit(call: Call) -> web.Response:
@@ -67,18 +72,16 @@ async def cancel(call: Call) -> web.Response:
 
 
 async def again(call: Call) -> web.Response:
-    """Run a slide again that was rejected, failed or cancelled, from its image; what it left is removed."""
+    """Run an image again whose slide was rejected, failed or cancelled, as a slide of its own; the old one stays."""
     wish: Again = call.body
     job, app = await find(call), call.request.app
+    if job.status not in AGAIN or job.origin not in (Origin.PATH, Origin.UPLOAD):
+        raise JobStateError("cannot be run again", place=job.id, remedy="submit the image once more")
     if not await asyncio.to_thread(_whole, job):
         raise ProblemError(HTTPStatus.GONE, "image", "its image is not there, or not whole: submit or upload it again")
-    await asyncio.to_thread(app[STORE].reopen, job.id, wish.mpp)
-    await app[VIEWER].forget(job.id)
-    app[HUB].forget(job.id)
-    await asyncio.to_thread(shutil.rmtree, app[SETTINGS].results / job.id, ignore_errors=True)
-    await asyncio.to_thread(app[STORE].uploaded, job.id)
+    further = await asyncio.to_thread(_further, job, wish.mpp, app[STORE])
     app[DISPATCHER].wake()
-    return answer(shown(app, await find(call)), HTTPStatus.ACCEPTED)
+    return answer(shown(app, further), HTTPStatus.CREATED, {"Location": f"{PREFIX}/slides/{further.id}"})
 
 
 async def delete(call: Call) -> web.Response:
@@ -120,6 +123,20 @@ def _whole(job: Job) -> bool:
     return path.is_file() and job.length in (None, path.stat().st_size)
 
 
+def _further(job: Job, mpp: float | None, store: JobStore) -> Job:
+    """Queue the image of a job once more; an upload is the new slide's own too, so that either can be deleted."""
+    path, origin = Path(job.path), Origin(job.origin)
+    made = new_job(job.name, path, origin, mpp=mpp or job.mpp, priority=job.priority, length=job.length)
+    if origin is Origin.UPLOAD:
+        made.path = str(path.with_name(f"{made.id}{path.suffix}"))
+        try:
+            os.link(path, made.path)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, made.path)
+        made.status = Status.QUEUED
+    return store.add(made)
+
+
 ENDPOINTS = (
     Endpoint(
         "POST", "/slides", submit, "Submit an image by path", Scope.SUBMIT, body=Submission, answers={201: SlideInfo}
@@ -140,10 +157,10 @@ ENDPOINTS = (
         "POST",
         "/slides/{slide}/again",
         again,
-        "Run a slide again that ended without being done",
+        "Run an image again whose slide ended without being done",
         Scope.SUBMIT,
         body=Again,
-        answers={202: SlideInfo},
+        answers={201: SlideInfo},
     ),
     Endpoint("DELETE", "/slides/{slide}", delete, "Delete a slide", Scope.ADMIN, answers={204: None}),
 )

@@ -124,26 +124,6 @@ class JobStore:
         if self._change(job_id, (Status.UPLOADING,), {"status": Status.QUEUED}) is None:
             raise JobStateError("waits for no upload", place=job_id, remedy="look at its status")
 
-    def reopen(self, job_id: str, mpp: float | None) -> None:
-        """Let a job that ended without being done wait for its image again; ``uploaded`` queues it.
-
-        Args:
-            mpp: microns a pixel of the image from now on; None leaves what was told before.
-
-        Raises:
-            JobStateError: it is done, has not ended, or its image came once only.
-        """
-        ended = (Status.REJECTED, Status.FAILED, Status.CANCELLED)
-        again = update(Job).where(Job.id == job_id, Job.status.in_(ended), Job.origin.in_((Origin.PATH, Origin.UPLOAD)))
-        values = {"status": Status.UPLOADING, "attempts": 0, "counts": {}, "progress": {}}
-        nothing = dict.fromkeys(("code", "message", "sha256", "facts", "started", "finished"))
-        with self._sessions.begin() as session:
-            found = session.scalars(
-                again.values({**values, **nothing, "mpp": mpp or Job.mpp}).returning(Job.number)
-            ).one_or_none()
-            if found is None:
-                raise JobStateError("cannot be run again", place=job_id, remedy="submit the image once more")
-
     def requeue(self, job_id: str) -> None:
         """Put a running job back into the queue; one that is not running is left alone."""
         self._change(job_id, (Status.RUNNING,), {"status": Status.QUEUED})

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hema_stream.service.parts import STORE
 
 
 async def test_a_submitted_image_is_analysed(service: Any) -> None:
@@ -145,12 +148,28 @@ async def test_a_cancelled_slide_is_run_again_from_its_image_and_is_whole_then(s
         await asyncio.sleep(0.01)
     await service.json("POST", f"/slides/{slide}/cancel", 202)
     partial = await service.until(slide, "cancelled")
-    queued = await service.json("POST", f"/slides/{slide}/again", 202, json={"mpp": 0.3})
+    queued = await service.json("POST", f"/slides/{slide}/again", 201, json={"mpp": 0.3})
     service.pretend.go.set()
-    assert (queued["mpp"], queued["sha256"], queued["finished"]) == (0.3, None, None)
-    done = await service.until(slide, "done")
+    assert (queued["mpp"], queued["name"], queued["id"] != slide) == (0.3, "slow-1.png", True)
+    done = await service.until(queued["id"], "done")
     assert partial["counts"]["cells"] < done["counts"]["cells"] == 180
-    assert (await service.json("POST", f"/slides/{slide}/again", 409, json={}))["code"] == "job_state"
+    assert (await service.json("GET", f"/slides/{slide}"))["status"] == "cancelled"
+    assert (await service.json("POST", f"/slides/{queued['id']}/again", 409, json={}))["code"] == "job_state"
+
+
+async def test_an_upload_that_is_run_again_is_each_slide_s_own(service: Any) -> None:
+    tus = {"Tus-Resumable": "1.0.0"}
+    named = {"Upload-Metadata": f"filename {b64encode(b'bad-1.png').decode()}"}
+    made = await service.ask("POST", "/uploads", headers={**tus, **named, "Upload-Length": "7"})
+    slide = made.headers["Location"].rsplit("/", 1)[1]
+    octets = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    await service.ask("PATCH", f"/uploads/{slide}", headers={**tus, **octets}, data=b"picture")
+    await service.until(slide, "done", "rejected", "failed")
+    stored = service.app[STORE].get(slide)
+    service.app[STORE]._change(slide, (stored.status,), {"status": "cancelled"})
+    further = await service.json("POST", f"/slides/{slide}/again", 201, json={})
+    assert (await service.ask("DELETE", f"/slides/{slide}")).status == 204
+    await service.until(further["id"], "done", "rejected")
 
 
 async def test_what_is_gone_or_came_in_part_is_not_run_again(service: Any) -> None:

@@ -124,17 +124,34 @@ def _whole(job: Job) -> bool:
 
 
 def _further(job: Job, mpp: float | None, store: JobStore) -> Job:
-    """Queue the image of a job once more; an upload is the new slide's own too, so that either can be deleted."""
+    """Queue the image of a job once more; an upload is the new slide's own too, so that either can be deleted.
+
+    The job is written down before its file appears: a file that no job names would be taken for another database's.
+
+    Raises:
+        OSError: the disk does not take it; nothing is left then.
+    """
     path, origin = Path(job.path), Origin(job.origin)
     made = new_job(job.name, path, origin, mpp=mpp or job.mpp, priority=job.priority, length=job.length)
-    if origin is Origin.UPLOAD:
-        made.path = str(path.with_name(f"{made.id}{path.suffix}"))
-        try:
-            os.link(path, made.path)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(path, made.path)
-        made.status = Status.QUEUED
-    return store.add(made)
+    if origin is not Origin.UPLOAD:
+        return store.add(made)
+    made.path = str(path.with_name(f"{made.id}{path.suffix}"))
+    store.add(made)
+    try:
+        _link(path, Path(made.path))
+    except OSError:
+        store.delete(made.id)
+        Path(made.path).unlink(missing_ok=True)
+        raise
+    store.uploaded(made.id)
+    return store.get(made.id) or made
+
+
+def _link(path: Path, other: Path) -> None:
+    try:
+        os.link(path, other)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, other)
 
 
 ENDPOINTS = (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-from base64 import b64encode
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hema_stream.service.parts import STORE
+from hema_stream.service.jobs import Status
+from hema_stream.service.parts import SETTINGS, STORE
 
 
 async def test_a_submitted_image_is_analysed(service: Any) -> None:
@@ -157,19 +159,41 @@ async def test_a_cancelled_slide_is_run_again_from_its_image_and_is_whole_then(s
     assert (await service.json("POST", f"/slides/{queued['id']}/again", 409, json={}))["code"] == "job_state"
 
 
-async def test_an_upload_that_is_run_again_is_each_slide_s_own(service: Any) -> None:
+async def uploaded_and_failed(service: Any) -> str:
+    """An upload whose slide is said to have failed."""
     tus = {"Tus-Resumable": "1.0.0"}
-    named = {"Upload-Metadata": f"filename {b64encode(b'bad-1.png').decode()}"}
-    made = await service.ask("POST", "/uploads", headers={**tus, **named, "Upload-Length": "7"})
-    slide = made.headers["Location"].rsplit("/", 1)[1]
+    made = await service.ask("POST", "/uploads", headers={**tus, "Upload-Length": "7"})
+    slide = str(made.headers["Location"].rsplit("/", 1)[1])
     octets = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
     await service.ask("PATCH", f"/uploads/{slide}", headers={**tus, **octets}, data=b"picture")
-    await service.until(slide, "done", "rejected", "failed")
-    stored = service.app[STORE].get(slide)
-    service.app[STORE]._change(slide, (stored.status,), {"status": "cancelled"})
+    await service.until(slide, "done")
+    service.app[STORE]._change(slide, (Status.DONE,), {"status": Status.FAILED})
+    return slide
+
+
+async def test_an_upload_that_is_run_again_is_each_slide_s_own(service: Any) -> None:
+    slide = await uploaded_and_failed(service)
     further = await service.json("POST", f"/slides/{slide}/again", 201, json={})
     assert (await service.ask("DELETE", f"/slides/{slide}")).status == 204
-    await service.until(further["id"], "done", "rejected")
+    await service.until(further["id"], "done")
+    assert Path(service.app[STORE].get(further["id"]).path).read_bytes() == b"picture"
+
+
+async def test_an_upload_that_the_disk_does_not_take_again_leaves_nothing(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide = await uploaded_and_failed(service)
+    uploads = service.app[SETTINGS].uploads
+    before = sorted(uploads.iterdir())
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    assert (await service.json("POST", f"/slides/{slide}/again", 507, json={}))["code"] == "disk"
+    assert [job["id"] for job in (await service.json("GET", "/slides"))["slides"]] == [slide]
+    assert sorted(uploads.iterdir()) == before
 
 
 async def test_what_is_gone_or_came_in_part_is_not_run_again(service: Any) -> None:
